@@ -1,0 +1,141 @@
+//! `:authority` from bytes to a typed host and port (RFC 9110 section 7.2, RFC 3986 section 3.2).
+//!
+//! Names are borrowed, never copied. Nothing here guesses: what is not plainly a host with an
+//! optional port is [`InvalidAuthority`].
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The longest name, without its trailing dot (RFC 1035 section 2.3.4).
+pub(crate) const MAX_NAME: usize = 253;
+/// The longest label (RFC 1035 section 2.3.4).
+pub(crate) const MAX_LABEL: usize = 63;
+
+/// A host and the port beside it, if the client named one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authority<'a> {
+    /// The host.
+    pub host: Host<'a>,
+    /// The port; `None` where the authority has none.
+    pub port: Option<u16>,
+}
+
+/// What stands before the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host<'a> {
+    /// A domain name of letters, digits, `-` and `_`, as the client wrote it but for one trailing dot.
+    Name(&'a str),
+    /// An address literal: a dotted quad, or IPv6 in brackets. An IPv4-mapped IPv6 address is the
+    /// IPv4 address that it stands for (RFC 4291 section 2.5.5.2).
+    Address(IpAddr),
+    /// A host whose last label is a number but which is no valid literal: `0x7f.1`, `2130706433`,
+    /// `010.0.0.1`. Resolvers disagree about the address that it means, so it is never looked up.
+    Numeric(&'a str),
+}
+
+/// The authority is not a host with an optional port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidAuthority;
+
+impl fmt::Display for InvalidAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the authority is not a host with an optional port")
+    }
+}
+
+impl std::error::Error for InvalidAuthority {}
+
+impl<'a> Authority<'a> {
+    /// Reads the bytes of `:authority`.
+    ///
+    /// # Errors
+    /// Anything but `host` or `host:port`, with a host of labels (1 to 63 bytes of letters, digits,
+    /// `-` and `_`; 253 in all; one trailing dot apart) or an address literal, and a port from 1 to
+    /// 65535 without sign or leading zero.
+    pub fn parse(authority: &'a [u8]) -> Result<Authority<'a>, InvalidAuthority> {
+        if authority.first() == Some(&b'[') {
+            return parse_bracketed(authority);
+        }
+        let (name, port) = match authority.iter().position(|&byte| byte == b':') {
+            Some(colon) => {
+                let (name, port) = authority.split_at_checked(colon).ok_or(InvalidAuthority)?;
+                (name, parse_port(port)?)
+            }
+            None => (authority, None),
+        };
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        let last_label = check_labels(name)?;
+        let name = std::str::from_utf8(name).map_err(|_| InvalidAuthority)?;
+        let host = if is_number(last_label) {
+            name.parse::<Ipv4Addr>().map_or(Host::Numeric(name), |address| Host::Address(address.into()))
+        } else {
+            Host::Name(name)
+        };
+        Ok(Authority { host, port })
+    }
+}
+
+/// `[address]` with an optional port (RFC 3986 section 3.2.2). Zone identifiers and future versions
+/// of addresses are refused.
+fn parse_bracketed(authority: &[u8]) -> Result<Authority<'_>, InvalidAuthority> {
+    let close = authority.iter().position(|&byte| byte == b']').ok_or(InvalidAuthority)?;
+    let literal = authority.get(1..close).ok_or(InvalidAuthority)?;
+    let after = authority.get(close + 1..).ok_or(InvalidAuthority)?;
+    let literal = std::str::from_utf8(literal).map_err(|_| InvalidAuthority)?;
+    let address: Ipv6Addr = literal.parse().map_err(|_| InvalidAuthority)?;
+    Ok(Authority { host: Host::Address(IpAddr::V6(address).to_canonical()), port: parse_port(after)? })
+}
+
+/// Nothing, or `:` and a port.
+fn parse_port(text: &[u8]) -> Result<Option<u16>, InvalidAuthority> {
+    let Some((colon, digits)) = text.split_first() else { return Ok(None) };
+    if *colon != b':' || digits.is_empty() || digits.len() > 5 || digits.first() == Some(&b'0') {
+        return Err(InvalidAuthority);
+    }
+    let mut port = 0_u32;
+    for &digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(InvalidAuthority);
+        }
+        port = port * 10 + u32::from(digit - b'0');
+    }
+    u16::try_from(port).map(Some).map_err(|_| InvalidAuthority)
+}
+
+/// Checks a name without its trailing dot; returns its last label.
+fn check_labels(name: &[u8]) -> Result<&[u8], InvalidAuthority> {
+    if name.len() > MAX_NAME {
+        return Err(InvalidAuthority);
+    }
+    let mut start = 0;
+    for (at, &byte) in name.iter().enumerate() {
+        if byte == b'.' {
+            if at == start || at - start > MAX_LABEL {
+                return Err(InvalidAuthority);
+            }
+            start = at + 1;
+        } else if !is_label_byte(byte) {
+            return Err(InvalidAuthority);
+        }
+    }
+    let last = name.get(start..).ok_or(InvalidAuthority)?;
+    if last.is_empty() || last.len() > MAX_LABEL {
+        return Err(InvalidAuthority);
+    }
+    Ok(last)
+}
+
+/// The bytes of a label.
+pub(crate) fn is_label_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+/// Whether a last label makes its host an address for those who read addresses loosely: digits
+/// alone, or hexadecimal digits after `0x` (the WHATWG URL standard's "ends in a number").
+pub(crate) fn is_number(label: &[u8]) -> bool {
+    match label {
+        [b'0', b'x' | b'X', hex @ ..] => hex.iter().all(u8::is_ascii_hexdigit),
+        [] => false,
+        digits => digits.iter().all(u8::is_ascii_digit),
+    }
+}

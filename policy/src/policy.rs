@@ -1,0 +1,333 @@
+//! The policy and its decision: the steps, in their order, of which the first refusal counts.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::authority::{Authority, Host};
+use crate::decision::{Decision, Reason, Rule};
+pub use crate::domain_set::Layer;
+use crate::domain_set::{DomainSet, EntryId, Hits};
+use crate::error::Mistakes;
+use crate::method::Methods;
+use crate::path::PathPrefix;
+use crate::request::{Request, Transport};
+use crate::{address, config, git, path, special_name};
+
+/// What an agent may reach. The default is the policy of an empty document: internet access is off.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    pub(crate) internet_access: bool,
+    /// Preset `all`: names and public addresses that no entry covers are allowed.
+    pub(crate) unlisted: bool,
+    pub(crate) entries: Vec<Listed>,
+    pub(crate) domains: DomainSet,
+    pub(crate) addresses: BTreeMap<IpAddr, Hits>,
+    /// What is allowed where the entry is no rule of its own.
+    pub(crate) grant: Grant,
+    pub(crate) tls: Tls,
+    pub(crate) mode: Mode,
+    pub(crate) audit: Audit,
+    pub(crate) name: String,
+}
+
+/// One entry of a list.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) layer: Layer,
+    pub(crate) source: &'static str,
+    pub(crate) pattern: Cow<'static, str>,
+    pub(crate) grant: Option<Box<Grant>>,
+}
+
+/// What may be done at a host that is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) methods: Methods,
+    pub(crate) ports: Ports,
+    /// `None` allows every path.
+    pub(crate) paths: Option<Vec<PathPrefix>>,
+    pub(crate) git_fetch: bool,
+}
+
+impl Default for Grant {
+    fn default() -> Grant {
+        Grant { methods: Methods::All, ports: Ports::Only(vec![80, 443]), paths: None, git_fetch: false }
+    }
+}
+
+/// The ports that a policy or a rule allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ports {
+    Any,
+    Only(Vec<u16>),
+}
+
+impl Ports {
+    fn allow(&self, port: u16) -> bool {
+        match self {
+            Ports::Any => true,
+            Ports::Only(ports) => ports.contains(&port),
+        }
+    }
+}
+
+/// Whether Envoy looks into TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tls {
+    /// Envoy forwards TLS unseen.
+    #[default]
+    Passthrough,
+    /// Envoy terminates TLS, and what is inside is decided too.
+    Inspected,
+}
+
+/// What a refusal does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The request is refused.
+    #[default]
+    Enforce,
+    /// The request goes on; that it would have been refused is logged and counted.
+    Audit,
+}
+
+/// What the auditor and the client are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Which decisions leave a record.
+    pub log: AuditLog,
+    /// How much a refused client is told.
+    pub detail: Detail,
+}
+
+/// Which decisions leave an audit record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuditLog {
+    /// Refusals.
+    #[default]
+    Denied,
+    /// Every decision.
+    All,
+    /// No decision.
+    None,
+}
+
+impl AuditLog {
+    /// Whether this decision leaves a record.
+    pub fn selects(self, decision: &Decision<'_>) -> bool {
+        match self {
+            AuditLog::Denied => !decision.is_allowed(),
+            AuditLog::All => true,
+            AuditLog::None => false,
+        }
+    }
+}
+
+/// How much a refused client is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Reason, host, method, rule and policy.
+    #[default]
+    Full,
+    /// The reason's code alone.
+    Minimal,
+}
+
+/// An entry of a policy as [`Policy::entries`] shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'p> {
+    /// The list on which it stands.
+    pub layer: Layer,
+    /// The entry, named as in a decision.
+    pub rule: Rule<'p>,
+    /// Whether it is an object with limits of its own.
+    pub is_rule: bool,
+}
+
+impl Policy {
+    /// Reads a policy document. An empty or blank one is the document `{}`.
+    ///
+    /// # Errors
+    /// Every mistake of the document at once, each with its place, what was found and what is
+    /// accepted.
+    pub fn from_json(document: &[u8]) -> Result<Policy, Mistakes> {
+        config::read(document)
+    }
+
+    /// The label of this policy in audit records.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether refusals are carried out.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What the auditor and the client are told.
+    pub fn audit(&self) -> Audit {
+        self.audit
+    }
+
+    /// Whether Envoy looks into TLS.
+    pub fn tls(&self) -> Tls {
+        self.tls
+    }
+
+    /// Whether there is internet access at all.
+    pub fn internet_access(&self) -> bool {
+        self.internet_access
+    }
+
+    /// Whether names and public addresses that no entry covers are allowed (preset `all`).
+    pub fn allows_unlisted(&self) -> bool {
+        self.unlisted
+    }
+
+    /// Whether the methods of the policy, outside its rules, are restricted.
+    pub fn restricts_methods(&self) -> bool {
+        self.grant.methods.are_restricted()
+    }
+
+    /// The entries of all lists: denylist, domains, presets.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries.iter().map(|listed| Entry {
+            layer: listed.layer,
+            rule: listed.rule(),
+            is_rule: listed.grant.is_some(),
+        })
+    }
+
+    /// Decides one request. Allocates nothing for an allowed request, unless paths matter and its
+    /// path has to be normalised first.
+    pub fn decide<'p>(&'p self, request: &Request<'_>) -> Decision<'p> {
+        match self.check(request) {
+            Ok(rule) => Decision::Allow { rule },
+            Err((reason, rule)) => Decision::Deny { reason, rule },
+        }
+    }
+
+    /// The steps of the decision, in their order.
+    fn check<'p>(&'p self, request: &Request<'_>) -> Result<Rule<'p>, Refusal<'p>> {
+        if !self.internet_access {
+            return Err((Reason::AccessOff, None));
+        }
+        let authority = Authority::parse(request.authority).map_err(|_| (Reason::AuthorityInvalid, None))?;
+        if request.is_connect() && authority.port.is_none() {
+            return Err((Reason::AuthorityInvalid, None));
+        }
+        let (rule, grant) = self.check_host(authority.host)?;
+        let refuse = |reason| Err((reason, Some(rule)));
+        let port = authority.port.unwrap_or_else(|| request.transport.default_port());
+        if !grant.ports.allow(port) {
+            return refuse(Reason::PortNotAllowed);
+        }
+        if let Some(reason) = self.refused_method(request, grant) {
+            return refuse(reason);
+        }
+        if refused_path(request, grant) {
+            return refuse(Reason::PathNotAllowed);
+        }
+        if self.tls == Tls::Inspected && refused_tls_name(request, authority.host) {
+            return refuse(Reason::TlsNameMismatch);
+        }
+        Ok(rule)
+    }
+
+    /// Denylist, then allowlist: the entry that allows the host, and what it allows there.
+    fn check_host(&self, host: Host<'_>) -> Result<(Rule<'_>, &Grant), Refusal<'_>> {
+        let hits = match host {
+            Host::Name(name) => self.domains.lookup(name),
+            Host::Address(address) => self.addresses.get(&address).copied().unwrap_or_default(),
+            Host::Numeric(_) => Hits::default(),
+        };
+        if let Some(denied) = hits.deny {
+            return Err((Reason::DomainDenied, self.entry(denied).map(Listed::rule)));
+        }
+        if let Some(entry) = hits.allow.or(hits.preset).and_then(|id| self.entry(id)) {
+            return Ok((entry.rule(), entry.grant.as_deref().unwrap_or(&self.grant)));
+        }
+        let reason = match host {
+            Host::Name(name) if special_name::is_special(name) => Reason::SpecialName,
+            Host::Name(_) if self.unlisted => return Ok((UNLISTED, &self.grant)),
+            Host::Name(_) => Reason::DomainNotAllowed,
+            Host::Address(literal) if self.unlisted && address::is_public(literal) => {
+                return Ok((UNLISTED, &self.grant));
+            }
+            Host::Address(_) | Host::Numeric(_) => Reason::IpLiteral,
+        };
+        Err((reason, None))
+    }
+
+    fn entry(&self, id: EntryId) -> Option<&Listed> {
+        self.entries.get(usize::try_from(id.get()).ok()?.checked_sub(1)?)
+    }
+
+    /// The method, and what could hide one. A tunnel is not a method to restrict: it is refused
+    /// where what is inside matters and nobody would look into it.
+    fn refused_method(&self, request: &Request<'_>, grant: &Grant) -> Option<Reason> {
+        let restricted = grant.methods.are_restricted();
+        if request.is_connect() {
+            let opened = self.tls == Tls::Inspected && request.transport == Transport::Cleartext;
+            return match (restricted, grant.paths.is_some()) {
+                (true, _) if request.method_override => Some(Reason::MethodOverride),
+                (true, _) if request.upgrade => Some(Reason::UpgradeNotAllowed),
+                (false, false) => None,
+                _ if opened => None,
+                _ => Some(Reason::TunnelNotInspected),
+            };
+        }
+        if !restricted {
+            return None;
+        }
+        if !grant.methods.allow(request.method) && !(grant.git_fetch && is_git_fetch(request)) {
+            Some(Reason::MethodNotAllowed)
+        } else if request.method_override {
+            Some(Reason::MethodOverride)
+        } else if request.body && matches!(request.method, b"GET" | b"HEAD" | b"OPTIONS") {
+            Some(Reason::BodyNotAllowed)
+        } else if request.upgrade {
+            Some(Reason::UpgradeNotAllowed)
+        } else {
+            None
+        }
+    }
+}
+
+type Refusal<'p> = (Reason, Option<Rule<'p>>);
+
+/// What preset `all` calls itself in a decision.
+const UNLISTED: Rule<'static> = Rule { source: "all", pattern: "" };
+
+fn is_git_fetch(request: &Request<'_>) -> bool {
+    path::normalize(request.path).is_some_and(|path| git::is_fetch(request, &path))
+}
+
+fn refused_path(request: &Request<'_>, grant: &Grant) -> bool {
+    match &grant.paths {
+        Some(prefixes) if !request.is_connect() => {
+            !path::normalize(request.path).is_some_and(|path| prefixes.iter().any(|prefix| prefix.covers(&path)))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the connection was made for another name than the request names, or for none.
+fn refused_tls_name(request: &Request<'_>, host: Host<'_>) -> bool {
+    match (request.transport, host) {
+        (Transport::Cleartext, _) => false,
+        (Transport::Tls { server_name }, Host::Name(name)) => {
+            let server_name = server_name.strip_suffix(b".").unwrap_or(server_name);
+            !server_name.eq_ignore_ascii_case(name.as_bytes())
+        }
+        // A server name is never an address (RFC 6066 section 3).
+        (Transport::Tls { .. }, Host::Address(_) | Host::Numeric(_)) => true,
+    }
+}
+
+impl Listed {
+    pub(crate) fn rule(&self) -> Rule<'_> {
+        Rule { source: self.source, pattern: &self.pattern }
+    }
+}

@@ -24,13 +24,30 @@ pub struct Authority<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host<'a> {
     /// A domain name of letters, digits, `-` and `_`, as the client wrote it but for one trailing dot.
-    Name(&'a str),
+    Name(Name<'a>),
     /// An address literal: a dotted quad, or IPv6 in brackets. An IPv4-mapped IPv6 address is the
     /// IPv4 address that it stands for (RFC 4291 section 2.5.5.2).
     Address(IpAddr),
     /// A host whose last label is a number but which is no valid literal: `0x7f.1`, `2130706433`,
     /// `010.0.0.1`. Resolvers disagree about the address that it means, so it is never looked up.
-    Numeric(&'a str),
+    Numeric(Name<'a>),
+}
+
+/// Labels that were checked: 1 to 63 letters, digits, `-` and `_` each, 253 bytes in all, in the
+/// client's own case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a>(&'a [u8]);
+
+impl<'a> Name<'a> {
+    /// The bytes, which are ASCII.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The same as text.
+    pub fn as_str(self) -> &'a str {
+        std::str::from_utf8(self.0).unwrap_or_default()
+    }
 }
 
 /// The authority is not a host with an optional port.
@@ -52,27 +69,32 @@ impl<'a> Authority<'a> {
     /// Anything but `host` or `host:port`, with a host of labels (1 to 63 bytes of letters, digits,
     /// `-` and `_`; 253 in all; one trailing dot apart) or an address literal, and a port from 1 to
     /// 65535 without sign or leading zero.
+    #[inline]
     pub fn parse(authority: &'a [u8]) -> Result<Authority<'a>, InvalidAuthority> {
         if authority.first() == Some(&b'[') {
             return parse_bracketed(authority);
         }
-        let (name, port) = match authority.iter().position(|&byte| byte == b':') {
-            Some(colon) => {
-                let (name, port) = authority.split_at_checked(colon).ok_or(InvalidAuthority)?;
-                (name, parse_port(port)?)
-            }
-            None => (authority, None),
-        };
+        let (name, port) = split_port(authority)?;
         let name = name.strip_suffix(b".").unwrap_or(name);
-        let last_label = check_labels(name)?;
-        let name = std::str::from_utf8(name).map_err(|_| InvalidAuthority)?;
-        let host = if is_number(last_label) {
-            name.parse::<Ipv4Addr>().map_or(Host::Numeric(name), |address| Host::Address(address.into()))
+        check_labels(name)?;
+        let host = if ends_in_number(name) {
+            let name = Name(name);
+            name.as_str().parse::<Ipv4Addr>().map_or(Host::Numeric(name), |address| Host::Address(address.into()))
         } else {
-            Host::Name(name)
+            Host::Name(Name(name))
         };
         Ok(Authority { host, port })
     }
+}
+
+/// Cuts a port off. It has at most five digits, so that a colon further in belongs to no port.
+fn split_port(authority: &[u8]) -> Result<(&[u8], Option<u16>), InvalidAuthority> {
+    let digits = authority.iter().rev().take(6).take_while(|byte| byte.is_ascii_digit()).count();
+    let Some(colon) = authority.len().checked_sub(digits + 1).filter(|&at| authority.get(at) == Some(&b':')) else {
+        return Ok((authority, None));
+    };
+    let (name, port) = authority.split_at_checked(colon).ok_or(InvalidAuthority)?;
+    Ok((name, parse_port(port)?))
 }
 
 /// `[address]` with an optional port (RFC 3986 section 3.2.2). Zone identifiers and future versions
@@ -102,32 +124,56 @@ fn parse_port(text: &[u8]) -> Result<Option<u16>, InvalidAuthority> {
     u16::try_from(port).map(Some).map_err(|_| InvalidAuthority)
 }
 
-/// Checks a name without its trailing dot; returns its last label.
-fn check_labels(name: &[u8]) -> Result<&[u8], InvalidAuthority> {
-    if name.len() > MAX_NAME {
-        return Err(InvalidAuthority);
+/// Checks a name without its trailing dot.
+fn check_labels(name: &[u8]) -> Result<(), InvalidAuthority> {
+    // One pass without a branch a byte: the name is scanned for every request.
+    let mut seen = 0;
+    let mut before = DOT;
+    for &byte in name {
+        let kind = KINDS.get(usize::from(byte)).copied().unwrap_or(BAD);
+        // Two dots in a row, or one at the start, leave an empty label.
+        seen |= kind | (kind & before) << 1;
+        before = kind;
     }
-    let mut start = 0;
-    for (at, &byte) in name.iter().enumerate() {
-        if byte == b'.' {
-            if at == start || at - start > MAX_LABEL {
-                return Err(InvalidAuthority);
-            }
-            start = at + 1;
-        } else if !is_label_byte(byte) {
-            return Err(InvalidAuthority);
-        }
-    }
-    let last = name.get(start..).ok_or(InvalidAuthority)?;
-    if last.is_empty() || last.len() > MAX_LABEL {
-        return Err(InvalidAuthority);
-    }
-    Ok(last)
+    let empty_label = seen & EMPTY_LABEL != 0 || before == DOT;
+    let long_label = name.len() > MAX_LABEL && name.split(|&byte| byte == b'.').any(|label| label.len() > MAX_LABEL);
+    if seen & BAD != 0 || empty_label || long_label || name.len() > MAX_NAME { Err(InvalidAuthority) } else { Ok(()) }
 }
 
+/// What a byte of a name is, as bits that can be gathered.
+const BAD: u8 = 1;
+const DOT: u8 = 2;
+const EMPTY_LABEL: u8 = DOT << 1;
+
+const KINDS: [u8; 256] = {
+    let mut kinds = [BAD; 256];
+    let mut rest: &mut [u8] = &mut kinds;
+    let mut byte = 0_u8;
+    while let Some((first, after)) = rest.split_first_mut() {
+        if byte == b'.' {
+            *first = DOT;
+        } else if is_label_byte(byte) {
+            *first = 0;
+        }
+        byte = byte.wrapping_add(1);
+        rest = after;
+    }
+    kinds
+};
+
 /// The bytes of a label.
-pub(crate) fn is_label_byte(byte: u8) -> bool {
+pub(crate) const fn is_label_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+/// Whether the last label of `name` is a number.
+fn ends_in_number(name: &[u8]) -> bool {
+    // Most names show by their last byte that it is not.
+    if name.last().is_none_or(|&byte| !byte.is_ascii_hexdigit() && byte | 0x20 != b'x') {
+        return false;
+    }
+    let start = name.iter().rposition(|&byte| byte == b'.').map_or(0, |dot| dot + 1);
+    name.get(start..).is_some_and(is_number)
 }
 
 /// Whether a last label makes its host an address for those who read addresses loosely: digits

@@ -65,7 +65,7 @@ impl Reader {
             policy.audit = self.audit(&place.field("audit"), node).unwrap_or_default();
         }
         if let Some(node) = fields.get("name") {
-            policy.name = self.text(&place.field("name"), node, "a string").unwrap_or_default().to_owned();
+            self.text(&place.field("name"), node, "a string").unwrap_or_default().clone_into(&mut policy.name);
         }
         let Ok(compiled) = lists.compile() else { return self.refuse(&place, Problem::TooLarge) };
         policy.entries = compiled.entries;

@@ -1,4 +1,4 @@
-//! A JSON document as its author wrote it. serde_json's own tree keeps the last of two equal keys
+//! A JSON document as its author wrote it. `serde_json::Value` keeps the last of two equal keys
 //! and says nothing; this one keeps both, so that a policy which says two things is refused.
 
 use std::fmt;

@@ -47,7 +47,7 @@ mod report;
 pub mod request;
 mod special_name;
 
-pub use authority::{Authority, Host};
+pub use authority::{Authority, Host, Name};
 pub use decision::{Decision, Reason, Rule};
 pub use error::{Mistake, Mistakes};
 pub use policy::{Audit, AuditLog, Detail, Entry, Layer, Mode, Policy, Tls};

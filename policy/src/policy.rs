@@ -238,7 +238,7 @@ impl Policy {
     /// Denylist, then allowlist: the entry that allows the host, and what it allows there.
     fn check_host(&self, host: Host<'_>) -> Result<(Rule<'_>, &Grant), Refusal<'_>> {
         let hits = match host {
-            Host::Name(name) => self.domains.lookup(name),
+            Host::Name(name) => self.domains.lookup(name.as_bytes()),
             Host::Address(address) => self.addresses.get(&address).copied().unwrap_or_default(),
             Host::Numeric(_) => Hits::default(),
         };
@@ -249,7 +249,7 @@ impl Policy {
             return Ok((entry.rule(), entry.grant.as_deref().unwrap_or(&self.grant)));
         }
         let reason = match host {
-            Host::Name(name) if special_name::is_special(name) => Reason::SpecialName,
+            Host::Name(name) if special_name::is_special(name.as_bytes()) => Reason::SpecialName,
             Host::Name(_) if self.unlisted => return Ok((UNLISTED, &self.grant)),
             Host::Name(_) => Reason::DomainNotAllowed,
             Host::Address(literal) if self.unlisted && address::is_public(literal) => {
@@ -281,7 +281,7 @@ impl Policy {
         if !restricted {
             return None;
         }
-        if !grant.methods.allow(request.method) && !(grant.git_fetch && is_git_fetch(request)) {
+        if !(grant.methods.allow(request.method) || grant.git_fetch && is_git_fetch(request)) {
             Some(Reason::MethodNotAllowed)
         } else if request.method_override {
             Some(Reason::MethodOverride)

@@ -191,7 +191,7 @@ fn shown_host(authority: &[u8]) -> String {
     match Authority::parse(authority) {
         Ok(Authority { host: Host::Address(std::net::IpAddr::V6(address)), .. }) => format!("[{address}]"),
         Ok(Authority { host: Host::Address(address), .. }) => address.to_string(),
-        Ok(Authority { host: Host::Name(name) | Host::Numeric(name), .. }) => name.to_ascii_lowercase(),
+        Ok(Authority { host: Host::Name(name) | Host::Numeric(name), .. }) => name.as_str().to_ascii_lowercase(),
         Err(_) => printable(authority, MAX_HOST),
     }
 }

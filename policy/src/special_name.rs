@@ -20,8 +20,11 @@ const NAMES: &[&str] = &[
 ];
 
 /// Whether `name`, without a trailing dot, is special.
-pub(crate) fn is_special(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    SUFFIXES.iter().any(|suffix| last.eq_ignore_ascii_case(suffix))
-        || NAMES.iter().any(|special| name.eq_ignore_ascii_case(special))
+pub(crate) fn is_special(name: &[u8]) -> bool {
+    let ends_in = |suffix: &&str| {
+        let Some(cut) = name.len().checked_sub(suffix.len()) else { return false };
+        let (above, end) = name.split_at(cut);
+        end.eq_ignore_ascii_case(suffix.as_bytes()) && above.last().is_none_or(|&byte| byte == b'.')
+    };
+    SUFFIXES.iter().any(ends_in) || NAMES.iter().any(|special| name.eq_ignore_ascii_case(special.as_bytes()))
 }

@@ -3,6 +3,8 @@
 #[path = "src/authority.rs"]
 #[expect(dead_code, unreachable_pub, reason = "a module of the crate, of which patterns need a part")]
 mod authority;
+#[path = "src/labels.rs"]
+mod labels;
 #[path = "src/pattern.rs"]
 #[expect(unreachable_pub, reason = "a module of the crate")]
 mod pattern;

@@ -6,10 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The longest name, without its trailing dot (RFC 1035 section 2.3.4).
-pub(crate) const MAX_NAME: usize = 253;
-/// The longest label (RFC 1035 section 2.3.4).
-pub(crate) const MAX_LABEL: usize = 63;
+use crate::labels;
 
 /// A host and the port beside it, if the client named one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +26,7 @@ pub enum Host<'a> {
     /// IPv4 address that it stands for (RFC 4291 section 2.5.5.2).
     Address(IpAddr),
     /// A host whose last label is a number but which is no valid literal: `0x7f.1`, `2130706433`,
-    /// `010.0.0.1`. Resolvers disagree about the address that it means, so it is never looked up.
+    /// `010.0.0.1`, `192.0.2.7.`. Resolvers disagree about the address that it means, so it is never looked up.
     Numeric(Name<'a>),
 }
 
@@ -75,26 +72,34 @@ impl<'a> Authority<'a> {
             return parse_bracketed(authority);
         }
         let (name, port) = split_port(authority)?;
-        let name = name.strip_suffix(b".").unwrap_or(name);
-        check_labels(name)?;
-        let host = if ends_in_number(name) {
-            let name = Name(name);
-            name.as_str().parse::<Ipv4Addr>().map_or(Host::Numeric(name), |address| Host::Address(address.into()))
+        let written = name;
+        let name = Name(written.strip_suffix(b".").unwrap_or(written));
+        if !labels::are_valid(name.0) {
+            return Err(InvalidAuthority);
+        }
+        let host = if ends_in_number(name.0) {
+            // A dotted quad has no trailing dot (RFC 3986 section 3.2.2), though many would ignore it.
+            let quad = std::str::from_utf8(written).ok().and_then(|text| text.parse::<Ipv4Addr>().ok());
+            quad.map_or(Host::Numeric(name), |address| Host::Address(address.into()))
         } else {
-            Host::Name(Name(name))
+            Host::Name(name)
         };
         Ok(Authority { host, port })
     }
 }
 
-/// Cuts a port off. It has at most five digits, so that a colon further in belongs to no port.
+/// Cuts a port off, where there is a colon within the last six bytes. One further in belongs to no
+/// port, and no label may hold it.
 fn split_port(authority: &[u8]) -> Result<(&[u8], Option<u16>), InvalidAuthority> {
-    let digits = authority.iter().rev().take(6).take_while(|byte| byte.is_ascii_digit()).count();
-    let Some(colon) = authority.len().checked_sub(digits + 1).filter(|&at| authority.get(at) == Some(&b':')) else {
+    // Hosts without a port are the many, and most end in no digit.
+    if !authority.last().is_some_and(u8::is_ascii_digit) {
         return Ok((authority, None));
-    };
-    let (name, port) = authority.split_at_checked(colon).ok_or(InvalidAuthority)?;
-    Ok((name, parse_port(port)?))
+    }
+    let digits = authority.iter().rev().take(6).take_while(|byte| byte.is_ascii_digit()).count();
+    match authority.len().checked_sub(digits + 1).and_then(|colon| authority.split_at_checked(colon)) {
+        Some((name, port)) if port.first() == Some(&b':') => Ok((name, parse_port(port)?)),
+        _ => Ok((authority, None)),
+    }
 }
 
 /// `[address]` with an optional port (RFC 3986 section 3.2.2). Zone identifiers and future versions
@@ -122,48 +127,6 @@ fn parse_port(text: &[u8]) -> Result<Option<u16>, InvalidAuthority> {
         port = port * 10 + u32::from(digit - b'0');
     }
     u16::try_from(port).map(Some).map_err(|_| InvalidAuthority)
-}
-
-/// Checks a name without its trailing dot.
-fn check_labels(name: &[u8]) -> Result<(), InvalidAuthority> {
-    // One pass without a branch a byte: the name is scanned for every request.
-    let mut seen = 0;
-    let mut before = DOT;
-    for &byte in name {
-        let kind = KINDS.get(usize::from(byte)).copied().unwrap_or(BAD);
-        // Two dots in a row, or one at the start, leave an empty label.
-        seen |= kind | (kind & before) << 1;
-        before = kind;
-    }
-    let empty_label = seen & EMPTY_LABEL != 0 || before == DOT;
-    let long_label = name.len() > MAX_LABEL && name.split(|&byte| byte == b'.').any(|label| label.len() > MAX_LABEL);
-    if seen & BAD != 0 || empty_label || long_label || name.len() > MAX_NAME { Err(InvalidAuthority) } else { Ok(()) }
-}
-
-/// What a byte of a name is, as bits that can be gathered.
-const BAD: u8 = 1;
-const DOT: u8 = 2;
-const EMPTY_LABEL: u8 = DOT << 1;
-
-const KINDS: [u8; 256] = {
-    let mut kinds = [BAD; 256];
-    let mut rest: &mut [u8] = &mut kinds;
-    let mut byte = 0_u8;
-    while let Some((first, after)) = rest.split_first_mut() {
-        if byte == b'.' {
-            *first = DOT;
-        } else if is_label_byte(byte) {
-            *first = 0;
-        }
-        byte = byte.wrapping_add(1);
-        rest = after;
-    }
-    kinds
-};
-
-/// The bytes of a label.
-pub(crate) const fn is_label_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
 /// Whether the last label of `name` is a number.

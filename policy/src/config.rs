@@ -113,8 +113,15 @@ impl Reader {
 
     fn method(&mut self, place: &Place<'_>, node: &Node) -> Option<String> {
         let method = self.text(place, node, "a method such as \"GET\"")?;
-        if method == "CONNECT" {
-            return self.refuse(place, Problem::MethodConnect);
+        match method {
+            "CONNECT" => return self.refuse(place, Problem::MethodConnect),
+            "*" | "all" | "any" => {
+                return self.refuse(place, Problem::MethodWord { found: method.to_owned(), instead: "all" });
+            }
+            "read-only" => {
+                return self.refuse(place, Problem::MethodWord { found: method.to_owned(), instead: "read-only" });
+            }
+            _ => {}
         }
         if !method::is_token(method) {
             return self.refuse(place, Problem::MethodNotToken { found: method.to_owned() });
@@ -142,7 +149,10 @@ impl Reader {
         let prefixes = nodes.iter().enumerate().filter_map(|(index, node)| {
             let place = place.item(index);
             let text = self.text(&place, node, "a path prefix such as \"/v1/\"")?;
-            PathPrefix::parse(text).or_else(|| self.refuse(&place, Problem::Path { found: text.to_owned() }))
+            match PathPrefix::parse(text) {
+                Ok(prefix) => Some(prefix),
+                Err(instead) => self.refuse(&place, Problem::Path { found: text.to_owned(), instead }),
+            }
         });
         Some(prefixes.collect())
     }
@@ -171,40 +181,32 @@ impl Reader {
         fields.get("preset").is_some_and(|node| self.presets(&place.field("preset"), node, lists))
     }
 
-    /// Reads a preset or an array of them; whether it is `all`.
+    /// Reads a preset or an array of them; whether `all` is among them.
     fn presets(&mut self, place: &Place<'_>, node: &Node, lists: &mut Lists) -> bool {
-        match node {
-            Node::Text(name) if name == "none" => false,
-            Node::Text(name) if name == "all" => true,
-            Node::Text(name) => {
-                self.preset(place, name, lists);
-                false
-            }
-            _ => {
-                let nodes = self.array(place, node, "the name of a preset or an array of names").unwrap_or_default();
-                let mut all = false;
-                for (index, node) in nodes.iter().enumerate() {
-                    let place = place.item(index);
-                    let Some(name) = self.text(&place, node, "the name of a preset") else { continue };
-                    if !matches!(name, "none" | "all") {
-                        self.preset(&place, name, lists);
-                    } else if nodes.len() > 1 {
-                        self.refuse::<()>(&place, Problem::PresetNotAlone { found: name.to_owned() });
-                    } else {
-                        all = name == "all";
-                    }
-                }
-                all
+        if let Node::Text(name) = node {
+            return self.preset(place, name, lists);
+        }
+        let nodes = self.array(place, node, "the name of a preset or an array of names").unwrap_or_default();
+        let mut all = false;
+        for (index, node) in nodes.iter().enumerate() {
+            let place = place.item(index);
+            if let Some(name) = self.text(&place, node, "the name of a preset") {
+                all |= self.preset(&place, name, lists);
             }
         }
+        all
     }
 
-    fn preset(&mut self, place: &Place<'_>, name: &str, lists: &mut Lists) {
+    /// Adds a preset's domains; whether it is `all`, which has none.
+    fn preset(&mut self, place: &Place<'_>, name: &str, lists: &mut Lists) -> bool {
+        if matches!(name, "none" | "all") {
+            return name == "all";
+        }
         let Some(preset) = preset::find(name) else {
             let mut names = vec!["none", "all"];
             names.extend(preset::all().iter().map(|preset| preset.name));
             self.unknown_word::<()>(place, name, &names);
-            return;
+            return false;
         };
         for &domain in preset.domains {
             // The build script has parsed each of them with the same parser.
@@ -215,6 +217,7 @@ impl Reader {
                 }
             }
         }
+        false
     }
 
     /// One entry of `allowlist.domains`: a pattern, or a rule.

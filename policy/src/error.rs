@@ -101,11 +101,6 @@ pub enum Problem {
     },
     /// A domain entry that was refused.
     Pattern(PatternError),
-    /// `"none"` or `"all"` beside other presets.
-    PresetNotAlone {
-        /// Which of the two.
-        found: String,
-    },
     /// A method that is no token.
     MethodNotToken {
         /// The text.
@@ -120,6 +115,13 @@ pub enum Problem {
     },
     /// CONNECT as a method.
     MethodConnect,
+    /// A word that stands for several methods, in the list of them.
+    MethodWord {
+        /// The text.
+        found: String,
+        /// The word to write instead of the list.
+        instead: &'static str,
+    },
     /// A number that is no port.
     Port {
         /// The number as it was written.
@@ -129,6 +131,8 @@ pub enum Problem {
     Path {
         /// The text.
         found: String,
+        /// The prefix that may have been meant.
+        instead: Option<String>,
     },
     /// An empty list that would allow nothing.
     EmptyList {
@@ -171,9 +175,6 @@ impl fmt::Display for Problem {
                 write!(f, " (accepted: {accepted})")
             }
             Self::Pattern(error) => error.fmt(f),
-            Self::PresetNotAlone { found } => {
-                write!(f, "{} stands alone: write \"preset\": {}, or leave it out of the list", Quoted(found), Quoted(found))
-            }
             Self::MethodNotToken { found } => {
                 write!(f, "{} is not a method; write one such as \"GET\"", Quoted(found))
             }
@@ -185,12 +186,19 @@ impl fmt::Display for Problem {
             Self::MethodConnect => f.write_str(
                 "\"CONNECT\" opens a tunnel and is not for this list: whether tunnels may be opened follows from \"tls\" and from what is restricted",
             ),
+            Self::MethodWord { found, instead } => {
+                write!(f, "{} is no method; if all it stands for is meant, write \"methods\": \"{instead}\"", Quoted(found))
+            }
             Self::Port { found } => write!(f, "{found} is not a port; write a whole number from 1 to 65535"),
-            Self::Path { found } => write!(
-                f,
-                "{} is not a path prefix; write one that begins with \"/\" and holds no query, \"//\", dot segment, backslash or percent sign",
-                Quoted(found)
-            ),
+            Self::Path { found, instead } => {
+                write!(f, "{} is not a path prefix", Quoted(found))?;
+                match instead {
+                    Some(instead) => write!(f, "; write {}, which covers what lies below it", Quoted(instead)),
+                    None => f.write_str(
+                        "; write one that begins with \"/\", without query, backslash, encoded slash or control character",
+                    ),
+                }
+            }
             Self::EmptyList { of } => {
                 write!(f, "an empty list of {of} would allow nothing; name one or leave the field out")
             }

@@ -36,6 +36,7 @@ mod document;
 mod domain_set;
 pub mod error;
 mod git;
+mod labels;
 mod lists;
 pub mod method;
 mod path;

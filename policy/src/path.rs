@@ -11,14 +11,15 @@ use std::borrow::Cow;
 pub(crate) struct PathPrefix(String);
 
 impl PathPrefix {
-    /// Reads a prefix of a rule; `None` unless it is an absolute path in normal form without query.
-    pub(crate) fn parse(text: &str) -> Option<PathPrefix> {
-        match normalize(text.as_bytes())? {
-            Cow::Borrowed(normal) if normal.len() == text.len() && !text.contains('#') => {
-                Some(PathPrefix(text.to_owned()))
-            }
-            _ => None,
-        }
+    /// Reads a prefix of a rule.
+    ///
+    /// # Errors
+    /// Anything but an absolute path in normal form, without query and without the star that would
+    /// be a wildcard elsewhere: with the prefix that may have been meant.
+    pub(crate) fn parse(text: &str) -> Result<PathPrefix, Option<String>> {
+        let plain = text.split(['?', '#', '*']).next().unwrap_or_default();
+        let normal = normalize(plain.as_bytes()).and_then(|normal| String::from_utf8(normal.into_owned()).ok());
+        if normal.as_deref() == Some(text) { Ok(PathPrefix(text.to_owned())) } else { Err(normal) }
     }
 
     /// Whether a path in normal form lies at or below this prefix.
@@ -34,7 +35,7 @@ impl PathPrefix {
 ///
 /// `None` where origins could disagree: not absolute, bytes outside printable ASCII, a backslash,
 /// an encoded slash, backslash or control byte, encoded bytes that are not UTF-8, a malformed or
-/// doubled encoding, a dot segment with parameters (`..;x`), a fragment, or a climb out of the root.
+/// doubled encoding, a dot segment with parameters (`..;x`), or a fragment.
 pub(crate) fn normalize(target: &[u8]) -> Option<Cow<'_, [u8]>> {
     let end = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
     let path = target.get(..end)?;
@@ -116,7 +117,7 @@ fn is_dots(segment: &[u8]) -> bool {
     matches!(name, b"." | b"..")
 }
 
-/// Takes empty and dot segments out (RFC 3986 section 5.2.4); `None` for a climb out of the root.
+/// Takes empty and dot segments out (RFC 3986 section 5.2.4); `None` for a dot segment with parameters.
 fn remove_segments(path: &[u8]) -> Option<Vec<u8>> {
     let mut kept: Vec<&[u8]> = Vec::new();
     let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
@@ -126,7 +127,7 @@ fn remove_segments(path: &[u8]) -> Option<Vec<u8>> {
         match segment {
             b"" | b"." => {}
             b".." => {
-                kept.pop()?;
+                kept.pop();
             }
             parameters if is_dots(parameters) => return None,
             plain => kept.push(plain),

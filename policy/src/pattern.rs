@@ -6,7 +6,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::authority::{MAX_LABEL, MAX_NAME, is_label_byte, is_number};
+use crate::authority::is_number;
+use crate::labels::{MAX_LABEL, MAX_NAME, is_label_byte};
 
 /// An entry that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -96,7 +97,7 @@ fn parse_address(entry: &str) -> Option<IpAddr> {
 /// Refuses what belongs to a URL and not to a domain, with the part that could stay.
 fn refuse_url_parts(entry: &str) -> Result<(), PatternProblem> {
     use PatternProblem as P;
-    if let Some((_, rest)) = entry.split_once("://") {
+    if let Some(rest) = entry.split_once("://").map(|(_, rest)| rest).or_else(|| entry.strip_prefix("//")) {
         let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         let host = host.rsplit('@').next().unwrap_or(host);
         return Err(P::Scheme { instead: host.to_owned() });

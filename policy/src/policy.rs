@@ -313,7 +313,7 @@ fn refused_path(request: &Request<'_>, grant: &Grant) -> bool {
     }
 }
 
-/// Whether the connection was made for another name than the request names, or for none.
+/// Whether the connection was made for another name than the request names.
 fn refused_tls_name(request: &Request<'_>, host: Host<'_>) -> bool {
     match (request.transport, host) {
         (Transport::Cleartext, _) => false,
@@ -321,8 +321,8 @@ fn refused_tls_name(request: &Request<'_>, host: Host<'_>) -> bool {
             let server_name = server_name.strip_suffix(b".").unwrap_or(server_name);
             !server_name.eq_ignore_ascii_case(name.as_bytes())
         }
-        // A server name is never an address (RFC 6066 section 3).
-        (Transport::Tls { .. }, Host::Address(_) | Host::Numeric(_)) => true,
+        // An address is never sent as a server name (RFC 6066 section 3).
+        (Transport::Tls { server_name }, Host::Address(_) | Host::Numeric(_)) => !server_name.is_empty(),
     }
 }
 

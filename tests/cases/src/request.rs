@@ -1,0 +1,86 @@
+//! The request of a decision case, and the same as `weir-policy` takes it.
+
+use serde::Deserialize;
+use weir_policy::{Request, Transport};
+
+use crate::Bytes;
+
+/// Headers by which a client asks an origin to take a request for another method.
+pub const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// The request of a case, with what is absent from the table filled in by its accessors.
+#[derive(Debug, Deserialize)]
+pub struct RequestCase {
+    method: Option<Bytes>,
+    authority: Option<Bytes>,
+    path: Option<Bytes>,
+    /// Further headers, in order.
+    #[serde(default)]
+    pub headers: Vec<(String, Bytes)>,
+    /// The request carries, or may carry, a body.
+    #[serde(default)]
+    pub body: bool,
+    framing: Option<Framing>,
+    /// The protocol of an upgrade that is asked for.
+    pub upgrade: Option<String>,
+    /// The server name of the TLS connection on which the request came.
+    pub tls: Option<Bytes>,
+}
+
+/// How a body is framed on the wire.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Framing {
+    /// `content-length: 5` and five bytes.
+    Length,
+    /// Chunked, five bytes.
+    Chunked,
+    /// Chunked, no bytes.
+    ChunkedEmpty,
+    /// No body, `content-length: 0`.
+    ZeroLength,
+}
+
+impl RequestCase {
+    /// `:method`.
+    pub fn method(&self) -> &[u8] {
+        self.method.as_deref().unwrap_or(b"GET")
+    }
+
+    /// `:authority`; `None` where the request has none at all.
+    pub fn authority(&self) -> Option<&[u8]> {
+        self.authority.as_deref()
+    }
+
+    /// `:path` with its query; `None` where the request has none.
+    pub fn path(&self) -> Option<&[u8]> {
+        match &self.path {
+            Some(path) => Some(path),
+            None if self.method() == b"CONNECT" => None,
+            None => Some(b"/"),
+        }
+    }
+
+    /// How a body is framed; `None` without one.
+    pub fn framing(&self) -> Option<Framing> {
+        self.framing.or(self.body.then_some(Framing::Length))
+    }
+
+    /// The request as the decision takes it.
+    pub fn to_request(&self) -> Request<'_> {
+        let header = |name: &str| self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
+        Request {
+            method: self.method(),
+            authority: self.authority().unwrap_or_default(),
+            path: self.path().unwrap_or_default(),
+            content_type: header("content-type").map(|(_, value)| &**value).unwrap_or_default(),
+            method_override: OVERRIDES.iter().any(|name| header(name).is_some()),
+            body: self.body,
+            upgrade: self.upgrade.is_some(),
+            transport: match &self.tls {
+                Some(server_name) => Transport::Tls { server_name },
+                None => Transport::Cleartext,
+            },
+        }
+    }
+}

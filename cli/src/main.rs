@@ -1,2 +1,59 @@
-//! Placeholder.
-fn main() {}
+//! `weir`: the one binary. Each subcommand has a file of its own; what they print and how they end
+//! is the same for all (see `exit` and `terminal`).
+//!
+//! Nothing here decides a request: that is `weir-policy` alone, here as in the plugin.
+
+mod audit;
+mod build;
+mod check;
+mod demo;
+mod document;
+mod exit;
+mod explain;
+mod input;
+mod interrupt;
+mod place;
+mod table;
+mod terminal;
+mod up;
+
+use clap::{Parser, Subcommand};
+
+use exit::Exit;
+
+const OVERVIEW: &str = "\
+Examples:
+  weir demo                                           see it decide, in a real Envoy
+  weir check policy.json                              read a policy as the plugin does
+  weir explain --policy policy.json GET http://github.com/
+  weir up --policy policy.json                        a proxy with this policy, until Ctrl-C
+
+Exit codes: 0 done, allowed; 1 failed; 2 a mistake in a policy or the command line; 3 denied.
+Data is printed to standard output, words to standard error. NO_COLOR is obeyed.";
+
+/// Decides which parts of the internet an AI coding agent may reach
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, after_help = OVERVIEW, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Check(check::Check),
+    Explain(explain::Explain),
+    Up(up::Up),
+    Build(build::Build),
+}
+
+fn main() -> Exit {
+    match Cli::parse().command {
+        Command::Demo(demo) => demo.run(),
+        Command::Check(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Up(up) => up.run(),
+        Command::Build(build) => build.run(),
+    }
+}

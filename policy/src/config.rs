@@ -8,7 +8,7 @@ use crate::lists::Lists;
 use crate::method::{self, Methods};
 use crate::path::PathPrefix;
 use crate::pattern::{Covers, Pattern};
-use crate::policy::{Audit, AuditLog, Detail, Grant, Mode, Policy, Ports, Tls};
+use crate::policy::{Audit, AuditLog, Detail, Limits, Listed, Mode, Policy, Ports, Tls};
 use crate::preset;
 use crate::reader::{Fields, Place, Reader, nearest};
 
@@ -39,7 +39,7 @@ impl Reader {
     fn policy(&mut self, node: &Node) -> Option<Policy> {
         let place = Place::Document;
         let fields = self.object(&place, node, DOCUMENT, "an object, such as {\"internet_access\": \"on\"}")?;
-        let mut policy = Policy { grant: self.grant(&place, &fields, &Grant::default()), ..Policy::default() };
+        let mut policy = Policy { limits: self.limits(&place, &fields, &Limits::default()), ..Policy::default() };
         let mut lists = Lists::default();
         if let Some(node) = fields.get("internet_access") {
             let words = [("off", false), ("on", true)];
@@ -47,7 +47,7 @@ impl Reader {
             policy.internet_access = read.unwrap_or_default();
         }
         if let Some(node) = fields.get("allowlist") {
-            policy.unlisted = self.allowlist(&place.field("allowlist"), node, &policy.grant, &mut lists);
+            policy.unlisted = self.allowlist(&place.field("allowlist"), node, &policy.limits, &mut lists);
         }
         if let Some(node) = fields.get("denylist") {
             self.denylist(&place.field("denylist"), node, &mut lists);
@@ -68,6 +68,9 @@ impl Reader {
             self.text(&place.field("name"), node, "a string").unwrap_or_default().clone_into(&mut policy.name);
         }
         let Ok(compiled) = lists.compile() else { return self.refuse(&place, Problem::TooLarge) };
+        let own = compiled.entries.iter().filter_map(|entry| entry.limits.as_deref());
+        policy.tells_ports_apart =
+            own.chain([&policy.limits]).any(|limits| limits.ports.allow(80) != limits.ports.allow(443));
         policy.entries = compiled.entries;
         policy.domains = compiled.domains;
         policy.addresses = compiled.addresses;
@@ -76,21 +79,21 @@ impl Reader {
 
     /// What the document, or a rule of it, allows: the fields that both have. What is not said here
     /// is as in `inherited`.
-    fn grant(&mut self, place: &Place<'_>, fields: &Fields<'_>, inherited: &Grant) -> Grant {
-        let mut grant = inherited.clone();
+    fn limits(&mut self, place: &Place<'_>, fields: &Fields<'_>, inherited: &Limits) -> Limits {
+        let mut limits = inherited.clone();
         if let Some(methods) = fields.get("methods").and_then(|node| self.methods(&place.field("methods"), node)) {
-            grant.methods = methods;
+            limits.methods = methods;
         }
         if let Some(ports) = fields.get("ports").and_then(|node| self.ports(&place.field("ports"), node)) {
-            grant.ports = ports;
+            limits.ports = ports;
         }
         if let Some(paths) = fields.get("paths").and_then(|node| self.paths(&place.field("paths"), node)) {
-            grant.paths = Some(paths);
+            limits.paths = Some(paths);
         }
         if let Some(node) = fields.get("allow") {
-            grant.git_fetch = self.allowances(&place.field("allow"), node);
+            limits.git_fetch = self.allowances(&place.field("allow"), node);
         }
-        grant
+        limits
     }
 
     fn methods(&mut self, place: &Place<'_>, node: &Node) -> Option<Methods> {
@@ -168,14 +171,14 @@ impl Reader {
     }
 
     /// Reads the allowlist; whether it holds the preset `all`.
-    fn allowlist(&mut self, place: &Place<'_>, node: &Node, grant: &Grant, lists: &mut Lists) -> bool {
+    fn allowlist(&mut self, place: &Place<'_>, node: &Node, limits: &Limits, lists: &mut Lists) -> bool {
         const EXPECTED: &str = "an object, such as {\"preset\": \"none\", \"domains\": [\"example.com\"]}";
         let Some(fields) = self.object(place, node, ALLOWLIST, EXPECTED) else { return false };
         if let Some(node) = fields.get("domains") {
             let place = place.field("domains");
             let nodes = self.array(&place, node, "an array of domains and rules").unwrap_or_default();
             for (index, node) in nodes.iter().enumerate() {
-                self.allowed(&place.item(index), node, grant, lists);
+                self.allowed(&place.item(index), node, limits, lists);
             }
         }
         fields.get("preset").is_some_and(|node| self.presets(&place.field("preset"), node, lists))
@@ -221,22 +224,22 @@ impl Reader {
     }
 
     /// One entry of `allowlist.domains`: a pattern, or a rule.
-    fn allowed(&mut self, place: &Place<'_>, node: &Node, grant: &Grant, lists: &mut Lists) {
+    fn allowed(&mut self, place: &Place<'_>, node: &Node, limits: &Limits, lists: &mut Lists) {
         match node {
             Node::Text(text) => {
                 if let Some(pattern) = self.pattern(place, text) {
                     lists.add(Layer::Allow, "allowlist", text.clone(), pattern);
                 }
             }
-            _ => self.rule(place, node, grant, lists).unwrap_or_default(),
+            _ => self.rule(place, node, limits, lists).unwrap_or_default(),
         }
     }
 
-    fn rule(&mut self, place: &Place<'_>, node: &Node, grant: &Grant, lists: &mut Lists) -> Option<()> {
+    fn rule(&mut self, place: &Place<'_>, node: &Node, limits: &Limits, lists: &mut Lists) -> Option<()> {
         const EXPECTED: &str =
             "a domain such as \"example.com\", or a rule such as {\"domain\": \"example.com\", \"methods\": [\"GET\"]}";
         let fields = self.object(place, node, RULE, EXPECTED)?;
-        let grant = self.grant(place, &fields, grant);
+        let limits = self.limits(place, &fields, limits);
         let subdomains = fields.get("subdomains").and_then(|node| self.boolean(&place.field("subdomains"), node));
         let Some(node) = fields.get("domain") else {
             return self.refuse(place, Problem::MissingField { field: "domain" });
@@ -244,17 +247,26 @@ impl Reader {
         let at = place.field("domain");
         let text = self.text(&at, node, "a domain such as \"example.com\"")?;
         let mut pattern = self.pattern(&at, text)?;
+        let mut apex_only = false;
         match (&mut pattern, subdomains) {
             (_, None)
             | (Pattern::Domain { covers: Covers::Both | Covers::Subdomains, .. }, Some(true))
             | (Pattern::Domain { covers: Covers::Apex, .. } | Pattern::Address(_), Some(false)) => {}
             (Pattern::Domain { covers, .. }, Some(false)) if *covers == Covers::Both && !text.starts_with('*') => {
                 *covers = Covers::Apex;
+                apex_only = true;
             }
             _ => return self.refuse(&place.field("subdomains"), Problem::Subdomains { found: text.to_owned() }),
         }
+        let listed = Listed {
+            layer: Layer::Allow,
+            source: "allowlist",
+            pattern: text.to_owned().into(),
+            apex_only,
+            limits: Some(Box::new(limits)),
+        };
         lists
-            .add_rule(text, pattern, grant, place.to_string())
+            .add_rule(listed, pattern, place.to_string())
             .or_else(|first| self.refuse(place, Problem::SecondRule { first }).ok_or(()))
             .ok()
     }

@@ -29,28 +29,30 @@
 #![forbid(unsafe_code)]
 
 mod address;
-pub mod authority;
+mod authority;
 mod config;
-pub mod decision;
+mod decision;
 mod document;
 mod domain_set;
-pub mod error;
+mod error;
 mod git;
 mod labels;
 mod lists;
-pub mod method;
+mod method;
 mod path;
-pub mod pattern;
-pub mod policy;
+mod pattern;
+mod policy;
 pub mod preset;
 mod reader;
 mod report;
-pub mod request;
+mod request;
 mod special_name;
 
-pub use authority::{Authority, Host, Name};
+pub use authority::{Authority, Host, InvalidAuthority, Name};
 pub use decision::{Decision, Reason, Rule};
-pub use error::{Mistake, Mistakes};
-pub use policy::{Audit, AuditLog, Detail, Entry, Layer, Mode, Policy, Tls};
+pub use error::{Mistake, Mistakes, Problem};
+pub use method::{Methods, READ_ONLY};
+pub use pattern::{Covers, Pattern, PatternError, PatternProblem};
+pub use policy::{Audit, AuditLog, Detail, Entry, Layer, Limits, Mode, PathPrefix, Policy, Ports, Tls};
 pub use report::Report;
 pub use request::{Request, Transport};

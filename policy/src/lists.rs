@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::domain_set::{Builder, DomainSet, EntryId, Hits, Layer, TooLarge};
 use crate::pattern::{Covers, Pattern};
-use crate::policy::{Grant, Listed};
+use crate::policy::Listed;
 
 /// Every entry read so far.
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Lists {
         text: impl Into<Cow<'static, str>>,
         pattern: Pattern,
     ) {
-        self.entries.push(Listed { layer, source, pattern: text.into(), grant: None });
+        self.entries.push(Listed { layer, source, pattern: text.into(), apex_only: false, limits: None });
         self.patterns.push(pattern);
     }
 
@@ -41,12 +41,11 @@ impl Lists {
     ///
     /// # Errors
     /// Where the first one stands, if there is a rule for the same names.
-    pub(crate) fn add_rule(&mut self, text: &str, pattern: Pattern, grant: Grant, place: String) -> Result<(), String> {
+    pub(crate) fn add_rule(&mut self, rule: Listed, pattern: Pattern, place: String) -> Result<(), String> {
         if let Some(first) = self.rules.insert(pattern.clone(), place) {
             return Err(first);
         }
-        let grant = Some(Box::new(grant));
-        self.entries.push(Listed { layer: Layer::Allow, source: "allowlist", pattern: text.to_owned().into(), grant });
+        self.entries.push(rule);
         self.patterns.push(pattern);
         Ok(())
     }
@@ -63,7 +62,7 @@ impl Lists {
             .collect();
         order.sort_by_key(|(index, entry, pattern)| {
             let wide = matches!(pattern, Pattern::Domain { covers: Covers::Both, .. });
-            (wide, entry.grant.is_none(), *index)
+            (wide, entry.limits.is_none(), *index)
         });
         let mut domains = Builder::default();
         let mut addresses: BTreeMap<IpAddr, Hits> = BTreeMap::new();

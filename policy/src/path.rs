@@ -8,7 +8,7 @@ use std::borrow::Cow;
 /// A prefix on segment boundaries, in normal form: `/v1` covers `/v1` and `/v1/x` but not `/v10`;
 /// `/v1/` covers `/v1/x` but not `/v1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PathPrefix(String);
+pub struct PathPrefix(String);
 
 impl PathPrefix {
     /// Reads a prefix of a rule.
@@ -20,6 +20,11 @@ impl PathPrefix {
         let plain = text.split(['?', '#', '*']).next().unwrap_or_default();
         let normal = normalize(plain.as_bytes()).and_then(|normal| String::from_utf8(normal.into_owned()).ok());
         if normal.as_deref() == Some(text) { Ok(PathPrefix(text.to_owned())) } else { Err(normal) }
+    }
+
+    /// The prefix as the policy writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Whether a path in normal form lies at or below this prefix.

@@ -43,6 +43,17 @@ impl Pattern {
     pub fn parse(entry: &str) -> Result<Pattern, PatternError> {
         parse(entry).map_err(|problem| PatternError { entry: entry.to_owned(), problem })
     }
+
+    /// Whether every host that `other` covers is covered by this entry too.
+    pub fn covers(&self, other: &Pattern) -> bool {
+        let (Pattern::Domain { name, covers }, Pattern::Domain { name: below, covers: others }) = (self, other) else {
+            return self == other;
+        };
+        if name == below {
+            return *covers == Covers::Both || covers == others;
+        }
+        *covers != Covers::Apex && below.strip_suffix(name.as_str()).is_some_and(|above| above.ends_with('.'))
+    }
 }
 
 fn parse(entry: &str) -> Result<Pattern, PatternProblem> {

@@ -10,7 +10,8 @@ pub use crate::domain_set::Layer;
 use crate::domain_set::{DomainSet, EntryId, Hits};
 use crate::error::Mistakes;
 use crate::method::Methods;
-use crate::path::PathPrefix;
+pub use crate::path::PathPrefix;
+use crate::pattern::{Covers, Pattern};
 use crate::request::{Request, Transport};
 use crate::{address, config, git, path, special_name};
 
@@ -24,7 +25,9 @@ pub struct Policy {
     pub(crate) domains: DomainSet,
     pub(crate) addresses: BTreeMap<IpAddr, Hits>,
     /// What is allowed where the entry is no rule of its own.
-    pub(crate) grant: Grant,
+    pub(crate) limits: Limits,
+    /// Whether some limit differs between the ports that cleartext and TLS mean by default.
+    pub(crate) tells_ports_apart: bool,
     pub(crate) tls: Tls,
     pub(crate) mode: Mode,
     pub(crate) audit: Audit,
@@ -37,34 +40,42 @@ pub(crate) struct Listed {
     pub(crate) layer: Layer,
     pub(crate) source: &'static str,
     pub(crate) pattern: Cow<'static, str>,
-    pub(crate) grant: Option<Box<Grant>>,
+    /// `subdomains: false` beside a plain domain.
+    pub(crate) apex_only: bool,
+    pub(crate) limits: Option<Box<Limits>>,
 }
 
 /// What may be done at a host that is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Grant {
-    pub(crate) methods: Methods,
-    pub(crate) ports: Ports,
-    /// `None` allows every path.
-    pub(crate) paths: Option<Vec<PathPrefix>>,
-    pub(crate) git_fetch: bool,
+pub struct Limits {
+    /// The methods.
+    pub methods: Methods,
+    /// The ports.
+    pub ports: Ports,
+    /// The prefixes that a path must have one of; `None` allows every path.
+    pub paths: Option<Vec<PathPrefix>>,
+    /// `git-fetch`: what `git clone` and `git fetch` send is allowed beside `methods`.
+    pub git_fetch: bool,
 }
 
-impl Default for Grant {
-    fn default() -> Grant {
-        Grant { methods: Methods::All, ports: Ports::Only(vec![80, 443]), paths: None, git_fetch: false }
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { methods: Methods::All, ports: Ports::Only(vec![80, 443]), paths: None, git_fetch: false }
     }
 }
 
 /// The ports that a policy or a rule allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ports {
+pub enum Ports {
+    /// Every port.
     Any,
+    /// These alone.
     Only(Vec<u16>),
 }
 
 impl Ports {
-    fn allow(&self, port: u16) -> bool {
+    /// Whether `port` is allowed.
+    pub fn allow(&self, port: u16) -> bool {
         match self {
             Ports::Any => true,
             Ports::Only(ports) => ports.contains(&port),
@@ -135,14 +146,41 @@ pub enum Detail {
 }
 
 /// An entry of a policy as [`Policy::entries`] shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Entry<'p> {
+    listed: &'p Listed,
+    inherited: &'p Limits,
+}
+
+impl<'p> Entry<'p> {
     /// The list on which it stands.
-    pub layer: Layer,
+    pub fn layer(self) -> Layer {
+        self.listed.layer
+    }
+
     /// The entry, named as in a decision.
-    pub rule: Rule<'p>,
-    /// Whether it is an object with limits of its own.
-    pub is_rule: bool,
+    pub fn rule(self) -> Rule<'p> {
+        self.listed.rule()
+    }
+
+    /// What it covers; `None` never comes about, since the entry was read once already.
+    pub fn pattern(self) -> Option<Pattern> {
+        let mut pattern = Pattern::parse(&self.listed.pattern).ok()?;
+        if let (Pattern::Domain { covers, .. }, true) = (&mut pattern, self.listed.apex_only) {
+            *covers = Covers::Apex;
+        }
+        Some(pattern)
+    }
+
+    /// Whether it is a rule, with limits of its own.
+    pub fn is_rule(self) -> bool {
+        self.listed.limits.is_some()
+    }
+
+    /// What may be done at the hosts that it allows.
+    pub fn limits(self) -> &'p Limits {
+        self.listed.limits.as_deref().unwrap_or(self.inherited)
+    }
 }
 
 impl Policy {
@@ -185,18 +223,20 @@ impl Policy {
         self.unlisted
     }
 
-    /// Whether the methods of the policy, outside its rules, are restricted.
-    pub fn restricts_methods(&self) -> bool {
-        self.grant.methods.are_restricted()
+    /// What may be done at hosts that no rule covers.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
-    /// The entries of all lists: denylist, domains, presets.
+    /// Whether a decision can depend on [`Request::transport`]. It costs the plugin a call to find
+    /// out.
+    pub fn depends_on_transport(&self) -> bool {
+        self.tls == Tls::Inspected || self.tells_ports_apart
+    }
+
+    /// The entries of all lists. Those of one list stand in the document's order.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.entries.iter().map(|listed| Entry {
-            layer: listed.layer,
-            rule: listed.rule(),
-            is_rule: listed.grant.is_some(),
-        })
+        self.entries.iter().map(|listed| Entry { listed, inherited: &self.limits })
     }
 
     /// Decides one request. Allocates nothing for an allowed request, unless paths matter and its
@@ -217,16 +257,16 @@ impl Policy {
         if request.is_connect() && authority.port.is_none() {
             return Err((Reason::AuthorityInvalid, None));
         }
-        let (rule, grant) = self.check_host(authority.host)?;
+        let (rule, limits) = self.check_host(authority.host)?;
         let refuse = |reason| Err((reason, Some(rule)));
         let port = authority.port.unwrap_or_else(|| request.transport.default_port());
-        if !grant.ports.allow(port) {
+        if !limits.ports.allow(port) {
             return refuse(Reason::PortNotAllowed);
         }
-        if let Some(reason) = self.refused_method(request, grant) {
+        if let Some(reason) = self.refused_method(request, limits) {
             return refuse(reason);
         }
-        if refused_path(request, grant) {
+        if refused_path(request, limits) {
             return refuse(Reason::PathNotAllowed);
         }
         if self.tls == Tls::Inspected && refused_tls_name(request, authority.host) {
@@ -236,7 +276,7 @@ impl Policy {
     }
 
     /// Denylist, then allowlist: the entry that allows the host, and what it allows there.
-    fn check_host(&self, host: Host<'_>) -> Result<(Rule<'_>, &Grant), Refusal<'_>> {
+    fn check_host(&self, host: Host<'_>) -> Result<(Rule<'_>, &Limits), Refusal<'_>> {
         let hits = match host {
             Host::Name(name) => self.domains.lookup(name.as_bytes()),
             Host::Address(address) => self.addresses.get(&address).copied().unwrap_or_default(),
@@ -246,14 +286,14 @@ impl Policy {
             return Err((Reason::DomainDenied, self.entry(denied).map(Listed::rule)));
         }
         if let Some(entry) = hits.allow.or(hits.preset).and_then(|id| self.entry(id)) {
-            return Ok((entry.rule(), entry.grant.as_deref().unwrap_or(&self.grant)));
+            return Ok((entry.rule(), entry.limits.as_deref().unwrap_or(&self.limits)));
         }
         let reason = match host {
             Host::Name(name) if special_name::is_special(name.as_bytes()) => Reason::SpecialName,
-            Host::Name(_) if self.unlisted => return Ok((UNLISTED, &self.grant)),
+            Host::Name(_) if self.unlisted => return Ok((UNLISTED, &self.limits)),
             Host::Name(_) => Reason::DomainNotAllowed,
             Host::Address(literal) if self.unlisted && address::is_public(literal) => {
-                return Ok((UNLISTED, &self.grant));
+                return Ok((UNLISTED, &self.limits));
             }
             Host::Address(_) | Host::Numeric(_) => Reason::IpLiteral,
         };
@@ -266,11 +306,11 @@ impl Policy {
 
     /// The method, and what could hide one. A tunnel is not a method to restrict: it is refused
     /// where what is inside matters and nobody would look into it.
-    fn refused_method(&self, request: &Request<'_>, grant: &Grant) -> Option<Reason> {
-        let restricted = grant.methods.are_restricted();
+    fn refused_method(&self, request: &Request<'_>, limits: &Limits) -> Option<Reason> {
+        let restricted = limits.methods.are_restricted();
         if request.is_connect() {
             let opened = self.tls == Tls::Inspected && request.transport == Transport::Cleartext;
-            return match (restricted, grant.paths.is_some()) {
+            return match (restricted, limits.paths.is_some()) {
                 (true, _) if request.method_override => Some(Reason::MethodOverride),
                 (true, _) if request.upgrade => Some(Reason::UpgradeNotAllowed),
                 (false, false) => None,
@@ -281,7 +321,7 @@ impl Policy {
         if !restricted {
             return None;
         }
-        if !(grant.methods.allow(request.method) || grant.git_fetch && is_git_fetch(request)) {
+        if !(limits.methods.allow(request.method) || limits.git_fetch && is_git_fetch(request)) {
             Some(Reason::MethodNotAllowed)
         } else if request.method_override {
             Some(Reason::MethodOverride)
@@ -304,8 +344,8 @@ fn is_git_fetch(request: &Request<'_>) -> bool {
     path::normalize(request.path).is_some_and(|path| git::is_fetch(request, &path))
 }
 
-fn refused_path(request: &Request<'_>, grant: &Grant) -> bool {
-    match &grant.paths {
+fn refused_path(request: &Request<'_>, limits: &Limits) -> bool {
+    match &limits.paths {
         Some(prefixes) if !request.is_connect() => {
             !path::normalize(request.path).is_some_and(|path| prefixes.iter().any(|prefix| prefix.covers(&path)))
         }

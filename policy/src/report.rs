@@ -88,6 +88,22 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// The host as it is shown: a valid one in lower case, anything else made printable.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The method as it is shown.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// Why the request was refused, in a sentence for whoever is behind the client, a program that
+    /// would try again included; `None` for an allowed request.
+    pub fn detail(&self) -> Option<String> {
+        self.decision.reason().map(|reason| self.detail_of(reason))
+    }
+
     /// The value of `x-weir-decision`, an RFC 9651 item with parameters.
     pub fn header(&self) -> String {
         let mut header = self.outcome().to_owned();
@@ -114,7 +130,7 @@ impl<'a> Report<'a> {
             r#type: format!("urn:weir:denied:{reason}"),
             title: "Refused by the egress policy",
             status: 403,
-            detail: full.then(|| self.detail(reason)),
+            detail: full.then(|| self.detail_of(reason)),
             reason: reason.code(),
             about: full.then_some(about),
         })
@@ -141,8 +157,7 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// A sentence for whoever is behind the client, a program that would try again included.
-    fn detail(&self, reason: Reason) -> String {
+    fn detail_of(&self, reason: Reason) -> String {
         let (host, method) = (&self.host, &self.method);
         let what = match reason {
             Reason::AccessOff => "Internet access is off in this environment.".to_owned(),

@@ -18,7 +18,7 @@ fn common_dependencies_has_the_71_domains() {
 #[test]
 fn ecosystems_are_parts_of_it_and_leave_none_out() {
     let common = preset::find(COMMON).expect("the preset exists").domains;
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     let ecosystems = preset::all().iter().filter(|preset| preset.name != COMMON);
     for ecosystem in ecosystems {
         assert!(!ecosystem.domains.is_empty(), "{} is empty", ecosystem.name);
@@ -28,6 +28,6 @@ fn ecosystems_are_parts_of_it_and_leave_none_out() {
         assert!(places.is_sorted(), "{} keeps the order of {COMMON}", ecosystem.name);
         seen.extend(ecosystem.domains);
     }
-    let left_out: Vec<_> = common.iter().filter(|domain| !seen.contains(*domain)).collect();
+    let left_out: Vec<&str> = common.iter().copied().filter(|domain| !seen.contains(domain)).collect();
     assert!(left_out.is_empty(), "in no ecosystem: {left_out:?}");
 }

@@ -10,6 +10,7 @@ use crate::path::PathPrefix;
 use crate::pattern::{Covers, Pattern};
 use crate::policy::{Audit, AuditLog, Detail, Limits, Listed, Mode, Policy, Ports, Tls};
 use crate::preset;
+use crate::protobuf;
 use crate::reader::{Fields, Place, Reader, nearest};
 
 const DOCUMENT: &[&str] =
@@ -23,10 +24,14 @@ pub(crate) fn read(document: &[u8]) -> Result<Policy, Mistakes> {
     if document.iter().all(u8::is_ascii_whitespace) {
         return Ok(Policy::default());
     }
-    let node: Node = serde_json::from_slice(document).map_err(|error| {
-        let problem = Problem::Syntax { message: error.to_string() };
-        Mistakes::new(vec![Mistake { place: String::new(), problem }])
-    })?;
+    let node = match serde_json::from_slice(document) {
+        Ok(node) => node,
+        // No JSON document is a Struct too: it would have to hold its own length in bytes.
+        Err(error) => protobuf::decode(document).ok_or_else(|| {
+            let problem = Problem::Syntax { message: error.to_string() };
+            Mistakes::new(vec![Mistake { place: String::new(), problem }])
+        })?,
+    };
     let mut reader = Reader::default();
     match reader.policy(&node) {
         Some(policy) if reader.mistakes.is_empty() => Ok(policy),

@@ -43,6 +43,7 @@ mod path;
 mod pattern;
 mod policy;
 pub mod preset;
+mod protobuf;
 mod reader;
 mod report;
 mod request;

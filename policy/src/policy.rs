@@ -184,7 +184,9 @@ impl<'p> Entry<'p> {
 }
 
 impl Policy {
-    /// Reads a policy document. An empty or blank one is the document `{}`.
+    /// Reads a policy document: JSON, or the same as an encoded `google.protobuf.Struct`, in which
+    /// form Envoy passes a policy that is written as YAML inside its own configuration. An empty or
+    /// blank document is `{}`.
     ///
     /// # Errors
     /// Every mistake of the document at once, each with its place, what was found and what is

@@ -1,0 +1,235 @@
+//! Starts Envoy with the shipped configuration.
+//!
+//! Everything is in a private folder, and every port is the system's choice unless one is asked for. It must never take a
+//! proxy for started that has no plugin in it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::binary::{Binary, OLDEST};
+use crate::config::{self, Changes, Filter};
+use crate::ecds::{self, Configuration};
+use crate::error::{Error, Result};
+use crate::folder::Folder;
+use crate::logs::{self, Line, Listener, Logs};
+use crate::running::{Files, Running};
+use crate::spawn;
+
+/// How an Envoy is started: make one, change what should differ, [`Launch::start`].
+pub struct Launch {
+    wasm: Option<PathBuf>,
+    configuration: Configuration,
+    in_chain: bool,
+    changes: Changes,
+    binary: Option<Binary>,
+    concurrency: u32,
+    log_level: String,
+    base_dir: Option<PathBuf>,
+    args: Vec<String>,
+    time_limit: Duration,
+    listener: Option<Listener>,
+}
+
+impl Launch {
+    /// With the plugin at `wasm`. The policy is absent until [`Launch::policy`] or [`Launch::configuration`] gives one,
+    /// and an absent policy denies everything.
+    pub fn new(wasm: impl Into<PathBuf>) -> Self {
+        Self {
+            wasm: Some(wasm.into()),
+            configuration: Configuration::Absent,
+            in_chain: false,
+            changes: Changes::default(),
+            binary: None,
+            concurrency: 2,
+            log_level: "info".into(),
+            base_dir: None,
+            args: Vec::new(),
+            time_limit: Duration::from_secs(30),
+            listener: None,
+        }
+    }
+
+    /// With no plugin at all: for benchmarks, which need something to compare with. It forwards everything.
+    pub fn without_plugin() -> Self {
+        Self { wasm: None, ..Self::new("") }
+    }
+
+    /// The policy document, handed to the plugin byte for byte.
+    #[must_use]
+    pub fn policy(self, document: impl Into<Vec<u8>>) -> Self {
+        self.configuration(Configuration::Text(document.into()))
+    }
+
+    /// The policy in another wrapping, or none.
+    #[must_use]
+    pub fn configuration(mut self, configuration: Configuration) -> Self {
+        self.configuration = configuration;
+        self
+    }
+
+    /// The plugin stands in the filter chain instead of coming by ECDS: Envoy then refuses to start with a policy that
+    /// has a mistake, and [`Running::set_policy`] does not work.
+    #[must_use]
+    pub fn static_filter(mut self) -> Self {
+        self.in_chain = true;
+        self
+    }
+
+    /// Every allowed request goes to this address, whatever its name resolves to; see [`crate::stand_in`].
+    #[must_use]
+    pub fn stand_in(mut self, address: SocketAddr) -> Self {
+        self.changes.stand_in = Some(address);
+        self
+    }
+
+    /// A network that may be reached although it is private: an internal registry, say.
+    #[must_use]
+    pub fn allow_upstream(mut self, network: IpNet) -> Self {
+        self.changes.allow_upstream.push(network);
+        self
+    }
+
+    /// The listener speaks TLS, with these PEM files.
+    #[must_use]
+    pub fn tls(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.changes.tls = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// Ends tunnels after this time instead of the shipped half hour.
+    #[must_use]
+    pub fn tunnel_lifetime(mut self, lifetime: Duration) -> Self {
+        self.changes.tunnel_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Where the proxy listens; a free port on 127.0.0.1 unless told.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.changes.listen = address;
+        self
+    }
+
+    /// Where the admin interface listens; a free port on 127.0.0.1 unless told.
+    #[must_use]
+    pub fn admin(mut self, address: SocketAddr) -> Self {
+        self.changes.admin = address;
+        self
+    }
+
+    /// This Envoy, not the one that [`Binary::find`] finds.
+    #[must_use]
+    pub fn binary(mut self, binary: Binary) -> Self {
+        self.binary = Some(binary);
+        self
+    }
+
+    /// Worker threads; 2 unless told.
+    #[must_use]
+    pub fn concurrency(mut self, workers: u32) -> Self {
+        self.concurrency = workers;
+        self
+    }
+
+    /// Envoy's log level; `info` unless told.
+    #[must_use]
+    pub fn log_level(mut self, level: impl Into<String>) -> Self {
+        self.log_level = level.into();
+        self
+    }
+
+    /// The private folder is made in here instead of the system's folder for temporary files.
+    #[must_use]
+    pub fn base_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.base_dir = Some(folder.into());
+        self
+    }
+
+    /// One more argument for Envoy.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.args.push(argument.into());
+        self
+    }
+
+    /// How long Envoy may take to become ready, and to take up a policy; 30 seconds unless told.
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Is called with each line of both logs as it comes, on a thread of its own for each log.
+    #[must_use]
+    pub fn on_line(mut self, listener: impl Fn(&Line<'_>) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// The configuration that Envoy would be started with; `filter_file` is where the ECDS resource would be.
+    ///
+    /// # Errors
+    /// A shipped file lost a place that has to be changed.
+    pub fn envoy_config(&self, filter_file: &Path) -> Result<serde_json::Value> {
+        let filter = match (&self.wasm, self.in_chain) {
+            (None, _) => Filter::Absent,
+            (Some(wasm), true) => Filter::Static { wasm: wasm.clone(), configuration: self.configuration.clone() },
+            (Some(_), false) => Filter::Discovered(filter_file.to_owned()),
+        };
+        config::forward_proxy(&Changes { filter, ..self.changes.clone() })
+    }
+
+    /// Starts Envoy and returns when it is ready and runs the policy.
+    ///
+    /// # Errors
+    /// No Envoy, no plugin at its path, a policy that the plugin refuses, or an Envoy that does not get ready in time.
+    pub fn start(mut self) -> Result<Running> {
+        let binary = match self.binary.take() {
+            Some(binary) => binary,
+            None => Binary::find()?,
+        };
+        if let Some(wasm) = &self.wasm {
+            let absolute =
+                fs::canonicalize(wasm).map_err(|e| Error::Plugin(format!("the plugin {}: {e}", wasm.display())))?;
+            self.wasm = Some(absolute);
+        }
+        if binary.version() < OLDEST {
+            self.changes.resolved_address_filter = false;
+        }
+        let folder = Folder::new(self.base_dir.as_deref())?;
+        let filter_file = folder.path().join("filter.json");
+        if let (Some(wasm), false) = (&self.wasm, self.in_chain) {
+            ecds::write(&filter_file, wasm, &self.configuration)?;
+        }
+        let config_file = folder.path().join("envoy.json");
+        let admin_file = folder.path().join("admin-address");
+        let config = serde_json::to_vec_pretty(&self.envoy_config(&filter_file)?)
+            .map_err(|e| Error::io("printing the configuration", e.into()))?;
+        fs::write(&config_file, config).map_err(|e| Error::file("writing", &config_file, e))?;
+
+        let mut command = Command::new(binary.path());
+        command
+            .arg("--config-path")
+            .arg(&config_file)
+            .arg("--admin-address-path")
+            .arg(&admin_file)
+            .args(["--concurrency", &self.concurrency.to_string()])
+            .args(["--log-level", &self.log_level, "--log-format", logs::FORMAT])
+            // The access log would otherwise be seconds behind.
+            .args(["--file-flush-interval-msec", "50"])
+            .arg("--disable-hot-restart")
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = spawn::spawn(command).map_err(|e| Error::file("starting", binary.path(), e))?;
+        let files =
+            Files { admin: admin_file, filter: filter_file, wasm: self.wasm.filter(|_| !self.in_chain), folder };
+        Running::become_ready(child, Logs::new(self.listener), binary, files, self.time_limit)
+    }
+}

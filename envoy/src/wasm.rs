@@ -1,0 +1,275 @@
+//! Makes `dist/weir.wasm` of what the compiler wrote.
+//!
+//! The SDK exports every callback there is, and Envoy calls each that is exported, once per body chunk too. What
+//! `filter.yaml` allows is kept, everything else goes, with the code that only it needed, the names and all custom
+//! sections. It must never let a module pass that could ask Envoy for more than `filter.yaml` allows.
+//!
+//! The SDK's traits have a default method for every call to Envoy there is, and a vtable keeps each of them in the module
+//! although nothing calls it. Where such a method makes a call that is not allowed, a trap takes its place, which is how
+//! it would end anyway. The plugin's own code gets no such grace: there the build fails.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+use walrus::ir::{self, Visitor};
+use walrus::{ElementItems, ExportItem, FunctionId, FunctionKind, ImportKind, Module, ModuleConfig};
+
+use crate::config::{FILTER, at, parse};
+use crate::ecds::FILTER_YAML;
+use crate::error::{Error, Result};
+
+/// What every module of this ABI exports beside its callbacks.
+const ALWAYS: [&str; 4] = ["_initialize", "malloc", "memory", "proxy_abi_version_0_2_1"];
+
+/// A finished module.
+#[derive(Clone, Debug)]
+pub(crate) struct Finished {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) sha256: String,
+    pub(crate) exports: Vec<String>,
+    pub(crate) imports: Vec<String>,
+}
+
+/// Cuts a module down to what `filter.yaml` allows.
+pub(crate) fn finish(compiled: &[u8]) -> Result<Finished> {
+    let allowed = capabilities()?;
+    let broken = |what: &str, e: &dyn std::fmt::Display| Error::Plugin(format!("the compiled plugin {what}: {e}"));
+    let mut module = config().parse(compiled).map_err(|e| broken("is not a valid module", &e))?;
+
+    let superfluous: Vec<_> = module
+        .exports
+        .iter()
+        .filter(|export| !ALWAYS.contains(&export.name.as_str()) && !allowed.contains(&export.name))
+        .map(walrus::Export::id)
+        .collect();
+    for export in superfluous {
+        module.exports.delete(export);
+    }
+    walrus::passes::gc::run(&mut module);
+    cut_off_unused_calls(&mut module, &allowed)?;
+    walrus::passes::gc::run(&mut module);
+    let customs: Vec<_> = module.customs.iter().map(|(id, _)| id).collect();
+    for custom in customs {
+        module.customs.delete(custom);
+    }
+
+    let imports = check_imports(&module, &allowed)?;
+    let exports = check_exports(&module)?;
+    let bytes = module.emit_wasm();
+    // Parsing validates: what is written has to be as valid as what was read.
+    config().parse(&bytes).map_err(|e| broken("is not valid any more after cutting it down", &e))?;
+    let sha256 = Sha256::digest(&bytes).iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    });
+    Ok(Finished { bytes, sha256, exports, imports })
+}
+
+fn config() -> ModuleConfig {
+    let mut config = ModuleConfig::new();
+    config.generate_name_section(false).generate_producers_section(false).strict_validate(true);
+    config
+}
+
+/// The names under `allowed_capabilities`, callbacks and calls alike.
+fn capabilities() -> Result<BTreeSet<String>> {
+    let place = "/resources/0/typed_config/config/capability_restriction_config/allowed_capabilities";
+    let mut document = parse(FILTER, FILTER_YAML)?;
+    let names = at(FILTER, &mut document, place)?;
+    let names = names.as_object().ok_or_else(|| Error::Config { file: FILTER, place: place.into() })?;
+    Ok(names.keys().cloned().collect())
+}
+
+/// Replaces the SDK's default methods that make a call which is not allowed, and only those.
+fn cut_off_unused_calls(module: &mut Module, allowed: &BTreeSet<String>) -> Result<()> {
+    let refused: BTreeSet<FunctionId> = module
+        .imports
+        .iter()
+        .filter(|import| import.module == "env" && !allowed.contains(&import.name))
+        .filter_map(|import| match import.kind {
+            ImportKind::Function(id) => Some(id),
+            _ => None,
+        })
+        .collect();
+    let in_a_table = module.elements.iter().any(|element| match &element.items {
+        ElementItems::Functions(ids) => ids.iter().any(|id| refused.contains(id)),
+        ElementItems::Expressions(..) => true,
+    });
+    if in_a_table {
+        return Err(Error::Plugin(
+            "the compiled plugin takes the address of a call that filter.yaml does not allow".into(),
+        ));
+    }
+    let callers = callers_of(module, &refused);
+    // The method's own callers have to be the SDK as well: what our code calls is no unused default.
+    for id in callers.union(&callers_of(module, &callers)) {
+        let name = module.funcs.get(*id).name.as_deref().unwrap_or("a function without a name");
+        if !is_sdk(name) {
+            return Err(Error::Plugin(format!(
+                "the compiled plugin makes a call that filter.yaml does not allow (allowed_capabilities), in {name}"
+            )));
+        }
+    }
+    for id in callers {
+        if let FunctionKind::Local(function) = &mut module.funcs.get_mut(id).kind {
+            let entry = function.entry_block();
+            let mut body = function.builder_mut().instr_seq(entry);
+            body.instrs_mut().clear();
+            body.unreachable();
+        }
+    }
+    Ok(())
+}
+
+/// Whether a mangled name is of the crate `proxy_wasm`, in either of rustc's manglings.
+fn is_sdk(name: &str) -> bool {
+    name.starts_with("_ZN10proxy_wasm") || (name.starts_with("_R") && name.contains("_10proxy_wasm"))
+}
+
+fn callers_of(module: &Module, called: &BTreeSet<FunctionId>) -> BTreeSet<FunctionId> {
+    struct Finder<'c> {
+        called: &'c BTreeSet<FunctionId>,
+        found: bool,
+    }
+    impl Visitor<'_> for Finder<'_> {
+        fn visit_function_id(&mut self, id: &FunctionId) {
+            self.found |= self.called.contains(id);
+        }
+    }
+    let calls = |function: &walrus::LocalFunction| {
+        let mut finder = Finder { called, found: false };
+        ir::dfs_in_order(&mut finder, function, function.entry_block());
+        finder.found
+    };
+    module.funcs.iter_local().filter(|(_, function)| calls(function)).map(|(id, _)| id).collect()
+}
+
+fn check_imports(module: &Module, allowed: &BTreeSet<String>) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for import in module.imports.iter() {
+        if import.module != "env" || !allowed.contains(&import.name) {
+            return Err(Error::Plugin(format!(
+                "the compiled plugin imports {}.{}, which filter.yaml does not allow (allowed_capabilities)",
+                import.module, import.name
+            )));
+        }
+        names.push(import.name.clone());
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn check_exports(module: &Module) -> Result<Vec<String>> {
+    let mut names: Vec<String> = module.exports.iter().map(|export| export.name.clone()).collect();
+    names.sort();
+    for wanted in ["malloc", "memory", "proxy_abi_version_0_2_1", "proxy_on_configure", "proxy_on_request_headers"] {
+        if !names.iter().any(|name| name == wanted) {
+            return Err(Error::Plugin(format!("the compiled plugin does not export {wanted}")));
+        }
+    }
+    if module.exports.iter().any(|export| export.name == "memory" && !matches!(export.item, ExportItem::Memory(_))) {
+        return Err(Error::Plugin("the compiled plugin exports something as memory that is none".into()));
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest module with these exports and one import.
+    fn module(exports: &[&str], import: (&str, &str)) -> Vec<u8> {
+        let mut module = Module::with_config(config());
+        let memory = module.memories.add_local(false, false, 1, None, None);
+        let ty = module.types.add(&[], &[]);
+        let (imported, _) = module.add_import_func(import.0, import.1, ty);
+        let function = |module: &mut Module, calls: bool| {
+            let mut builder = walrus::FunctionBuilder::new(&mut module.types, &[], &[]);
+            if calls {
+                builder.func_body().call(imported);
+            }
+            builder.finish(vec![], &mut module.funcs)
+        };
+        for name in exports {
+            if *name == "memory" {
+                module.exports.add(name, memory);
+            } else {
+                let id = function(&mut module, *name == "proxy_on_configure" || *name == "proxy_on_response_body");
+                module.exports.add(name, id);
+            }
+        }
+        module.customs.add(walrus::RawCustomSection { name: "producers2".into(), data: b"/home/me".to_vec() });
+        module.emit_wasm()
+    }
+
+    const NEEDED: [&str; 5] =
+        ["memory", "malloc", "proxy_abi_version_0_2_1", "proxy_on_configure", "proxy_on_request_headers"];
+
+    #[test]
+    fn what_is_not_allowed_goes() {
+        let mut exports = NEEDED.to_vec();
+        exports.extend(["proxy_on_response_body", "proxy_on_log", "proxy_on_delete"]);
+        let finished = finish(&module(&exports, ("env", "proxy_log"))).unwrap();
+        assert_eq!(
+            finished.exports,
+            [
+                "malloc",
+                "memory",
+                "proxy_abi_version_0_2_1",
+                "proxy_on_configure",
+                "proxy_on_delete",
+                "proxy_on_request_headers"
+            ]
+        );
+        assert_eq!(finished.imports, ["proxy_log"]);
+        assert_eq!(finished.sha256.len(), 64);
+        assert!(!finished.bytes.windows(8).any(|w| w == b"/home/me"));
+    }
+
+    #[test]
+    fn an_import_that_is_not_allowed_is_refused() {
+        for import in [("wasi_snapshot_preview1", "fd_write"), ("other", "proxy_log")] {
+            let error = finish(&module(&NEEDED, import)).unwrap_err().to_string();
+            assert!(error.contains(&format!("imports {}.{}", import.0, import.1)), "{error}");
+        }
+        let error = finish(&module(&NEEDED, ("env", "proxy_http_call"))).unwrap_err().to_string();
+        assert!(error.contains("makes a call that filter.yaml does not allow"), "{error}");
+    }
+
+    #[test]
+    fn the_sdks_unused_defaults_are_cut_off() {
+        let plain = module(&NEEDED, ("env", "proxy_http_call"));
+        let named = |name: &str| {
+            let mut module = config().parse(&plain).unwrap();
+            let id = module.exports.get_func("proxy_on_configure").unwrap();
+            module.funcs.get_mut(id).name = Some(name.into());
+            cut_off_unused_calls(&mut module, &BTreeSet::new()).map(|()| {
+                walrus::passes::gc::run(&mut module);
+                module.imports.iter().count()
+            })
+        };
+        assert_eq!(named("_ZN10proxy_wasm6traits11HttpContext18reset_http_request17h0E").unwrap(), 0);
+        assert_eq!(named("_RNvCs1234_10proxy_wasm9hostcalls").unwrap(), 0);
+        assert!(named("_ZN11weir_filter4root17h0E").is_err());
+        assert!(named("_RNvCs1234_11weir_filter4root").is_err());
+    }
+
+    #[test]
+    fn a_callback_that_is_missing_is_refused() {
+        let error = finish(&module(&NEEDED[..4], ("env", "proxy_log"))).unwrap_err().to_string();
+        assert_eq!(error, "the compiled plugin does not export proxy_on_request_headers");
+    }
+
+    #[test]
+    fn finishing_twice_changes_nothing() {
+        let once = finish(&module(&NEEDED, ("env", "proxy_log"))).unwrap();
+        let twice = finish(&once.bytes).unwrap();
+        assert_eq!(once.sha256, twice.sha256);
+    }
+
+    #[test]
+    fn something_else_is_no_module() {
+        assert!(finish(b"hello").unwrap_err().to_string().starts_with("the compiled plugin is not a valid module"));
+    }
+}

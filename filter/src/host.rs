@@ -1,0 +1,170 @@
+//! The hostcalls that the plugin makes, and the only unsafe code of the crate.
+//!
+//! The SDK has wrappers for all of them, and every one of its wrappers panics on a status that it
+//! does not expect: a capability that the operator has restricted is enough. A panic traps, and a
+//! trap takes the worker's VM with it. Here each call returns its status instead, as a [`Failure`].
+//!
+//! Nothing in this module may panic, and nothing in it knows what a decision is.
+#![expect(unsafe_code, reason = "the proxy-wasm ABI is a set of C functions that take pointers")]
+
+use std::{fmt, ptr};
+
+/// What the host hands over: the allocation it made through the module's exported allocator.
+pub(crate) type Bytes = Box<[u8]>;
+
+/// Why a hostcall gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The host answered with this status; the proxy-wasm ABI 0.2.1 numbers them.
+    Status(u32),
+    /// The host said that all went well, and handed over something else than it announced.
+    WrongSize,
+}
+
+impl Failure {
+    const NOT_FOUND: Failure = Failure::Status(1);
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Status(status) => write!(f, "the host answered with status {status}"),
+            Failure::WrongSize => f.write_str("the host handed over another size than announced"),
+        }
+    }
+}
+
+/// A counter of the host, good for as long as the VM lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counter(u32);
+
+const HTTP_REQUEST_HEADERS: u32 = 0;
+const PLUGIN_CONFIGURATION: u32 = 7;
+const METRIC_COUNTER: u32 = 0;
+/// Lets Envoy derive the gRPC status from the HTTP status, for a client that speaks gRPC.
+const NO_GRPC_STATUS: i32 = -1;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: u32, text: *const u8, text_size: usize) -> u32;
+    fn proxy_get_buffer_bytes(buffer: u32, start: usize, max_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    fn proxy_send_local_response(
+        status_code: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+}
+
+/// Writes one line to the host's log. Levels: 2 info, 3 warn, 4 error.
+pub(crate) fn log(level: u32, text: &str) -> Result<(), Failure> {
+    // SAFETY: the pointer and the size describe `text`, which outlives the call.
+    succeeded(unsafe { proxy_log(level, text.as_ptr(), text.len()) })
+}
+
+/// The plugin configuration, which is `size` bytes long. Good only while the host is configuring.
+pub(crate) fn configuration(size: usize) -> Result<Bytes, Failure> {
+    let bytes = returned(|data, returned_size| {
+        // SAFETY: `returned` hands in two places that the host may write to.
+        unsafe { proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, data, returned_size) }
+    })?;
+    // A part of a policy may well parse, and say something else than the whole.
+    if bytes.len() == size { Ok(bytes) } else { Err(Failure::WrongSize) }
+}
+
+/// All request headers in one buffer; [`crate::pairs`] knows its format.
+pub(crate) fn request_headers() -> Result<Bytes, Failure> {
+    returned(|data, size| {
+        // SAFETY: `returned` hands in two places that the host may write to.
+        unsafe { proxy_get_header_map_pairs(HTTP_REQUEST_HEADERS, data, size) }
+    })
+}
+
+/// A property of the stream, `None` when it has none of that name. Segments of `path` are
+/// separated by a NUL.
+pub(crate) fn property(path: &str) -> Result<Option<Bytes>, Failure> {
+    let value = returned(|data, size| {
+        // SAFETY: pointer and size describe `path`; `returned` hands in two places to write to.
+        unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }
+    });
+    match value {
+        Ok(value) => Ok(Some(value)),
+        Err(Failure::NOT_FOUND) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Sets a property of the stream; Envoy keeps it as the filter state `wasm.<path>`.
+pub(crate) fn set_property(path: &str, value: &str) -> Result<(), Failure> {
+    // SAFETY: the pointers and the sizes describe `path` and `value`, which outlive the call.
+    succeeded(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
+}
+
+/// Answers the request in place of the upstream. `headers` are encoded as [`crate::pairs`] says;
+/// `details` must hold no space (`%RESPONSE_CODE_DETAILS%` of an access log prints it).
+pub(crate) fn send_response(status: u16, details: &str, headers: &[u8], body: &str) -> Result<(), Failure> {
+    // SAFETY: the pointers and the sizes describe the three arguments, which outlive the call.
+    succeeded(unsafe {
+        proxy_send_local_response(
+            status.into(),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC_STATUS,
+        )
+    })
+}
+
+/// Defines a counter, or finds the one of that name.
+pub(crate) fn define_counter(name: &str) -> Result<Counter, Failure> {
+    let mut id = 0;
+    // SAFETY: pointer and size describe `name`, and `id` is a place that the host may write to.
+    succeeded(unsafe { proxy_define_metric(METRIC_COUNTER, name.as_ptr(), name.len(), &raw mut id) })
+        .map(|()| Counter(id))
+}
+
+/// Adds to a counter.
+pub(crate) fn increment(Counter(id): Counter, by: i64) -> Result<(), Failure> {
+    // SAFETY: no pointers.
+    succeeded(unsafe { proxy_increment_metric(id, by) })
+}
+
+/// Asks to be called back every so many milliseconds.
+pub(crate) fn set_tick_period(milliseconds: u32) -> Result<(), Failure> {
+    // SAFETY: no pointers.
+    succeeded(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
+}
+
+fn succeeded(status: u32) -> Result<(), Failure> {
+    match status {
+        0 => Ok(()),
+        status => Err(Failure::Status(status)),
+    }
+}
+
+/// Runs a hostcall that returns data, and takes that data over.
+fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Bytes, Failure> {
+    let mut data = ptr::null_mut();
+    let mut size = 0;
+    succeeded(call(&raw mut data, &raw mut size))?;
+    match (data.is_null(), size) {
+        (_, 0) => Ok(Bytes::default()),
+        (true, _) => Err(Failure::WrongSize),
+        // SAFETY: the host allocated `size` bytes through the SDK's exported allocator, which makes
+        // a boxed slice of exactly that size, filled it, and gave it up with this call.
+        (false, _) => Ok(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, size)) }),
+    }
+}

@@ -1,0 +1,130 @@
+//! The HTTP context: one for each request. It looks once, asks the policy once, and tells what was
+//! decided to those who have to know.
+//!
+//! An allowed request costs one hostcall. A refused one is never let go on, whatever the host says
+//! to the calls that follow the decision.
+
+use std::rc::Rc;
+
+use log::{error, info, warn};
+use proxy_wasm::{
+    traits::{Context, HttpContext},
+    types::Action,
+};
+use weir_policy::{Mode, Policy, Reason, Report, Transport};
+
+use crate::{
+    headers::{self, Seen},
+    host::{self, Bytes, Failure},
+    metrics::{self, Counters},
+    pairs,
+};
+
+/// The filter state that an access log prints with `%FILTER_STATE(wasm.weir.decision:PLAIN)%`.
+const FILTER_STATE: &str = "weir.decision";
+const SERVER_NAME: &str = "connection\0requested_server_name";
+const TLS_VERSION: &str = "connection\0tls_version";
+const FORBIDDEN: u16 = 403;
+
+/// See the module.
+pub(crate) struct Http {
+    policy: Rc<Policy>,
+    counters: Rc<Counters>,
+}
+
+impl Http {
+    /// A request that is decided by `policy`, even if another replaces it meanwhile.
+    pub(crate) fn new(policy: &Rc<Policy>, counters: &Rc<Counters>) -> Http {
+        Http { policy: Rc::clone(policy), counters: Rc::clone(counters) }
+    }
+
+    fn decide(&self, end_of_stream: bool) -> Result<Action, Failure> {
+        let headers = host::request_headers()?;
+        let mut seen = headers::read(&headers, end_of_stream).ok_or(Failure::WrongSize)?;
+        let server_name = if self.policy.depends_on_transport() { server_name()? } else { None };
+        if let Some(server_name) = &server_name {
+            seen.request.transport = Transport::Tls { server_name };
+        }
+        Ok(self.answer(&seen))
+    }
+
+    fn answer(&self, seen: &Seen<'_>) -> Action {
+        let policy = &*self.policy;
+        let decision = policy.decide(&seen.request);
+        let refused = match (decision.reason(), policy.mode()) {
+            (None, _) => {
+                self.counters.count_allowed();
+                None
+            }
+            (Some(reason), Mode::Audit) => {
+                self.counters.count_would_deny(reason);
+                None
+            }
+            (Some(reason), Mode::Enforce) => {
+                self.counters.count_denied(reason);
+                Some(reason)
+            }
+        };
+        let recorded = policy.audit().log.selects(&decision);
+        if refused.is_none() && !recorded {
+            return Action::Continue;
+        }
+        let report = Report::new(policy, &seen.request, &decision);
+        if recorded {
+            record(&report, seen.request_id, decision.is_allowed());
+        }
+        match refused {
+            Some(reason) => refuse(&report, reason),
+            None => Action::Continue,
+        }
+    }
+}
+
+impl Context for Http {}
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        self.decide(end_of_stream).unwrap_or_else(|failure| {
+            error!("weir: a request cannot be read, so it is decided as one without authority: {failure}");
+            self.answer(&Seen::default())
+        })
+    }
+}
+
+/// The name that the client asked for in its TLS hello; `None` when it came without TLS.
+fn server_name() -> Result<Option<Bytes>, Failure> {
+    match host::property(SERVER_NAME)? {
+        Some(name) if !name.is_empty() => Ok(Some(name)),
+        // Envoy shows a missing name and a missing TLS alike.
+        _ => Ok(host::property(TLS_VERSION)?.map(|_| Bytes::default())),
+    }
+}
+
+/// Writes the audit record, and the filter state for the access log. The request is decided by now,
+/// so a host that takes neither changes nothing.
+fn record(report: &Report<'_>, request_id: &[u8], allowed: bool) {
+    let record = report.audit_record(request_id);
+    if allowed {
+        info!("{record}");
+    } else {
+        warn!("{record}");
+    }
+    if let Err(failure) = host::set_property(FILTER_STATE, &report.header()) {
+        warn!("weir: no filter state {FILTER_STATE}: {failure}");
+    }
+}
+
+/// Answers in place of the upstream. Should that fail, the request still stops here.
+fn refuse(report: &Report<'_>, reason: Reason) -> Action {
+    let headers = pairs::encode(&[
+        ("x-weir-decision", &report.header()),
+        ("x-proxy-error", reason.proxy_error()),
+        ("content-type", "application/problem+json"),
+        ("cache-control", "no-store"),
+    ]);
+    let details = metrics::denied(reason);
+    if let Err(failure) = host::send_response(FORBIDDEN, &details, &headers, &report.problem()) {
+        error!("weir: a refused request gets no answer: {failure}");
+    }
+    Action::Pause
+}

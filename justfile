@@ -1,0 +1,48 @@
+# Every task by name. `just` is a convenience: each recipe is one command that works without it.
+
+# Lists the recipes.
+default:
+    @just --list
+
+# Shows the plugin deciding real requests in a real Envoy.
+demo:
+    cargo run -- demo
+
+# Builds dist/weir.wasm and prints its size and sha256.
+build:
+    cargo run -- build
+
+# Runs the proxy with a policy until Ctrl-C.
+up policy="policy.json":
+    cargo run -- up --policy {{policy}}
+
+# Native tests, the filter on a fake host, and everything end to end through real Envoy.
+test:
+    cargo test
+
+# The case tables on wasm32 under Node.
+test-wasm:
+    bash .ci/test-wasm
+
+# Formats.
+fmt:
+    cargo fmt
+
+# What CI checks before it tests.
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    cargo deny check
+
+# Fuzzes authority and policy for SECONDS each (a nightly compiler and cargo-fuzz).
+fuzz seconds="30":
+    cd policy && cargo +nightly fuzz run authority -- -max_len=300 -max_total_time={{seconds}}
+    cd policy && cargo +nightly fuzz run policy -- -max_len=2000 -max_total_time={{seconds}}
+
+# What a decision costs, natively, beside a hash set and a loop.
+bench-decision:
+    cargo bench -p weir-bench --bench decision
+
+# All that CI runs.
+ci:
+    bash .ci/run

@@ -5,8 +5,9 @@
 //! sections. It must never let a module pass that could ask Envoy for more than `filter.yaml` allows.
 //!
 //! The SDK's traits have a default method for every call to Envoy there is, and a vtable keeps each of them in the module
-//! although nothing calls it. Where such a method makes a call that is not allowed, a trap takes its place, which is how
-//! it would end anyway. The plugin's own code gets no such grace: there the build fails.
+//! although nothing calls it: the plugin makes its calls itself (`filter/src/host.rs`). A trap takes the place of the
+//! SDK's own calls, which is how those that are not allowed would end anyway. The plugin's code gets no such grace: where
+//! it makes a call that is not allowed, or one by way of the SDK, the build fails.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -81,7 +82,8 @@ fn capabilities() -> Result<BTreeSet<String>> {
     Ok(names.keys().cloned().collect())
 }
 
-/// Replaces the SDK's default methods that make a call which is not allowed, and only those.
+/// Replaces the SDK's functions that call Envoy: all of its module `hostcalls`, and what makes a call that is not allowed
+/// after inlining.
 fn cut_off_unused_calls(module: &mut Module, allowed: &BTreeSet<String>) -> Result<()> {
     let refused: BTreeSet<FunctionId> = module
         .imports
@@ -101,7 +103,10 @@ fn cut_off_unused_calls(module: &mut Module, allowed: &BTreeSet<String>) -> Resu
             "the compiled plugin takes the address of a call that filter.yaml does not allow".into(),
         ));
     }
-    let callers = callers_of(module, &refused);
+    let mut callers = callers_of(module, &refused);
+    let wrappers =
+        module.funcs.iter_local().filter(|(id, _)| module.funcs.get(*id).name.as_deref().is_some_and(is_wrapper));
+    callers.extend(wrappers.map(|(id, _)| id));
     // The method's own callers have to be the SDK as well: what our code calls is no unused default.
     for id in callers.union(&callers_of(module, &callers)) {
         let name = module.funcs.get(*id).name.as_deref().unwrap_or("a function without a name");
@@ -120,6 +125,12 @@ fn cut_off_unused_calls(module: &mut Module, allowed: &BTreeSet<String>) -> Resu
         }
     }
     Ok(())
+}
+
+/// Whether a mangled name is of the SDK's module `hostcalls`.
+fn is_wrapper(name: &str) -> bool {
+    name.starts_with("_ZN10proxy_wasm9hostcalls")
+        || (name.starts_with("_R") && name.contains("_10proxy_wasm9hostcalls"))
 }
 
 /// Whether a mangled name is of the crate `proxy_wasm`, in either of rustc's manglings.

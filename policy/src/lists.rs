@@ -60,7 +60,7 @@ impl Lists {
             .enumerate()
             .map(|(index, (entry, pattern))| (index, entry, pattern))
             .collect();
-        order.sort_by_key(|(index, entry, pattern)| {
+        order.sort_unstable_by_key(|(index, entry, pattern)| {
             let wide = matches!(pattern, Pattern::Domain { covers: Covers::Both, .. });
             (wide, entry.limits.is_none(), *index)
         });

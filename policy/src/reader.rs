@@ -32,7 +32,7 @@ impl fmt::Display for Place<'_> {
                     write!(f, "{parent}.")?;
                 }
                 // The author's own word: kept on one line, and bounded.
-                name.chars().take(64).try_for_each(|character| write!(f, "{}", character.escape_debug()))
+                name.chars().take(64).try_for_each(|character| write!(f, "{}", character.escape_default()))
             }
             Place::Item(parent, index) => write!(f, "{parent}[{index}]"),
         }
@@ -132,7 +132,7 @@ impl Reader {
                 Ok(port) if port > 0 => return Some(port),
                 _ => number.to_string(),
             },
-            Node::Float(number) => number.to_string(),
+            Node::Float(number) => shown(*number),
             _ => return self.wrong_type(place, node, "a port number from 1 to 65535"),
         };
         self.refuse(place, Problem::Port { found })
@@ -176,4 +176,14 @@ pub(crate) fn nearest<'w>(found: &str, words: &[&'w str]) -> Option<&'w str> {
         .filter(|(slips, word)| *slips <= 2 && *slips * 3 <= word.len().max(3))
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, word)| word)
+}
+
+/// A number as a message shows it, to three places. The standard library's way would bring 20 KB of
+/// tables and code into the plugin.
+fn shown(number: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "a number out of range shows as the nearest in it")]
+    let thousandths = (number * 1000.0).round() as i64;
+    let (sign, digits) = (if thousandths < 0 { "-" } else { "" }, thousandths.unsigned_abs());
+    let text = format!("{sign}{}.{:03}", digits / 1000, digits % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -10,8 +10,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use weir_policy::error::{Mistake, Mistakes, Problem};
-use weir_policy::pattern::{PatternError, PatternProblem};
+use weir_policy::{Mistake, Mistakes, PatternError, PatternProblem, Problem};
 
 use crate::document::Document;
 use crate::exit::Exit;
@@ -30,9 +29,11 @@ Examples:
 The summary is printed to standard output, mistakes and warnings to standard error as
 FILE:LINE:COLUMN. --json prints one object to standard output:
   {\"files\": [{\"file\", \"valid\", \"mistakes\": [{\"place\", \"line\", \"column\", \"message\", \"instead\"}],
-    \"warnings\": [{\"code\", \"place\", \"line\", \"column\", \"message\", \"particulars\"}], \"summary\": {...}}]}
+    \"warnings\": [{\"code\", \"place\", \"line\", \"column\", \"message\", \"particulars\"}],
+    \"notes\": [as warnings], \"summary\": {...}}]}
 
-Exit code: 0 the plugin accepts every file; 2 it refuses one, a file cannot be read, or --strict and a warning.";
+Exit code: 0 the plugin accepts every file; 2 it refuses one, a file cannot be read, or --strict and a warning.
+A note, on what a preset opens, fails nothing.";
 
 /// Read policies as the plugin does: every mistake, and what is legal but unwise
 #[derive(Debug, Args)]
@@ -63,7 +64,7 @@ impl Check {
                 }
             };
             let checked = Checked::new(&input);
-            if checked.document.is_err() || self.strict && !checked.warnings.is_empty() {
+            if checked.document.is_err() || self.strict && checked.warnings.iter().any(|it| !it.is_note) {
                 exit = Exit::Mistake;
             }
             if self.json {
@@ -114,10 +115,11 @@ impl<'i> Checked<'i> {
         }
         for warning in &self.warnings {
             let position = self.position_of(warning);
+            let (style, word) = if warning.is_note { (FAINT, "note:") } else { (WARNING, "warning:") };
             words(format_args!(
                 "{}: {} {}: {}",
                 paint(STRONG, at(name, position)),
-                paint(WARNING, "warning:"),
+                paint(style, word),
                 warning.place,
                 warning.message
             ));
@@ -143,27 +145,29 @@ impl<'i> Checked<'i> {
                 })
                 .collect(),
         };
-        let warnings: Vec<Value> = self
-            .warnings
-            .iter()
-            .map(|warning| {
-                let position = self.position_of(warning);
-                json!({
-                    "code": warning.code,
-                    "place": warning.place,
-                    "line": position.map(|it| it.line),
-                    "column": position.map(|it| it.column),
-                    "message": warning.message,
-                    "particulars": warning.particulars,
-                })
-            })
-            .collect();
+        let remarks = |are_notes: bool| -> Vec<Value> {
+            let remarks = self.warnings.iter().filter(|it| it.is_note == are_notes);
+            remarks.map(|warning| self.object_of(warning)).collect()
+        };
         json!({
             "file": self.input.name,
             "valid": self.document.is_ok(),
             "mistakes": mistakes,
-            "warnings": warnings,
+            "warnings": remarks(false),
+            "notes": remarks(true),
             "summary": self.document.as_ref().ok().map(summary::object),
+        })
+    }
+
+    fn object_of(&self, warning: &Warning) -> Value {
+        let position = self.position_of(warning);
+        json!({
+            "code": warning.code,
+            "place": warning.place,
+            "line": position.map(|it| it.line),
+            "column": position.map(|it| it.column),
+            "message": warning.message,
+            "particulars": warning.particulars,
         })
     }
 
@@ -232,7 +236,7 @@ fn instead(problem: &Problem) -> Option<String> {
     let ascii = idna::domain_to_ascii(name).ok()?;
     // What idna maps may be more than letters: only what the plugin would take is worth writing.
     let instead = format!("{prefix}{ascii}");
-    weir_policy::pattern::Pattern::parse(&instead).is_ok().then_some(instead)
+    weir_policy::Pattern::parse(&instead).is_ok().then_some(instead)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anstyle::Style;
 use clap::Args;
-use weir_envoy::{Error, Launch, LogLine, Plugin, Running, StandIn};
+use weir_envoy::{Binary, Error, Launch, LogLine, Plugin, Running, StandIn};
 
 use crate::audit::Record;
 use crate::exit::Exit;
@@ -89,9 +89,12 @@ impl Session {
         words(paint(FAINT, "the plugin, built where it has to be ..."));
         let plugin = Plugin::locate()?;
         words(paint(FAINT, "Envoy, fetched where there is none ..."));
+        let binary = Binary::find()?;
+        interrupt.hold();
         let started = Instant::now();
         let internet = StandIn::start()?;
-        let envoy = Launch::new(plugin.path()).policy(script::FIRST_POLICY).stand_in(internet.address()).start()?;
+        let launch = Launch::new(plugin.path()).binary(binary).policy(script::FIRST_POLICY);
+        let envoy = launch.stand_in(internet.address()).start()?;
         words(paint(
             FAINT,
             format_args!(

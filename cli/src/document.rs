@@ -6,12 +6,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
-use weir_policy::pattern::{Covers, Pattern};
 use weir_policy::preset::{self, Preset};
-use weir_policy::{Layer, Mistakes, Policy, Rule};
-
-/// The ports of a document that names none.
-const DEFAULT_PORTS: [u64; 2] = [80, 443];
+use weir_policy::{Covers, Layer, Limits, Mistakes, Pattern, Policy, Rule};
 
 /// A policy, and the document that it was read from.
 #[derive(Debug)]
@@ -24,8 +20,6 @@ pub(crate) struct Document {
     pub(crate) all: Option<String>,
     /// Every entry of its lists and presets: denylist, domains, presets.
     pub(crate) entries: Vec<Entry>,
-    /// What it allows where a rule says nothing else.
-    pub(crate) limits: Limits,
     /// The document itself; `Null` for an empty one.
     pub(crate) json: Value,
     /// The entries by their list and the name or address in them: lists are long.
@@ -38,7 +32,7 @@ pub(crate) struct Entry {
     /// The list.
     pub(crate) layer: Layer,
     /// The preset's name, `allowlist` or `denylist`.
-    pub(crate) source: &'static str,
+    pub(crate) source: String,
     /// The entry as it is written.
     pub(crate) text: String,
     /// What it covers.
@@ -51,19 +45,6 @@ pub(crate) struct Entry {
     pub(crate) limits: Limits,
 }
 
-/// What may be done at a host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// `None` for all.
-    pub(crate) methods: Option<Vec<String>>,
-    /// `None` for any.
-    pub(crate) ports: Option<Vec<u64>>,
-    /// `None` for every path.
-    pub(crate) paths: Option<Vec<String>>,
-    /// Whether `git-fetch` is allowed.
-    pub(crate) git_fetch: bool,
-}
-
 impl Document {
     /// Reads a document with the plugin's parser.
     ///
@@ -72,68 +53,20 @@ impl Document {
     pub(crate) fn read(bytes: &[u8]) -> Result<Document, Mistakes> {
         let policy = Policy::from_json(bytes)?;
         let json: Value = serde_json::from_slice(bytes).unwrap_or_default();
-        let limits = Limits { ports: Some(DEFAULT_PORTS.to_vec()), ..Limits::default() }.replaced_by(&json);
-        let mut document = Document {
-            policy,
-            presets: Vec::new(),
-            all: None,
-            entries: Vec::new(),
-            limits,
-            json,
-            index: HashMap::new(),
-        };
-        document.read_entries();
-        Ok(document)
-    }
-
-    fn read_entries(&mut self) {
-        let json = std::mem::take(&mut self.json);
-        for (index, entry) in items(json.get("denylist")).iter().enumerate() {
-            self.add(Layer::Deny, "denylist", entry, format!("denylist[{index}]"));
-        }
-        let allowlist = json.get("allowlist");
-        for (index, entry) in items(allowlist.and_then(|list| list.get("domains"))).iter().enumerate() {
-            self.add(Layer::Allow, "allowlist", entry, format!("allowlist.domains[{index}]"));
-        }
-        match allowlist.and_then(|list| list.get("preset")) {
-            Some(Value::Array(names)) => {
-                for (index, name) in names.iter().enumerate() {
-                    self.add_preset(name, format!("allowlist.preset[{index}]"));
-                }
+        let (mut presets, mut all) = (Vec::new(), None);
+        for (name, place) in preset_names(&json) {
+            match preset::find(name) {
+                Some(preset) => presets.push((preset, place)),
+                None if name == "all" => all = Some(place),
+                None => {}
             }
-            Some(name) => self.add_preset(name, "allowlist.preset".to_owned()),
-            None => {}
         }
-        self.json = json;
-    }
-
-    fn add(&mut self, layer: Layer, source: &'static str, entry: &Value, place: String) {
-        let is_rule = entry.is_object();
-        let text = if is_rule { entry.get("domain") } else { Some(entry) };
-        let text = text.and_then(Value::as_str).unwrap_or_default().to_owned();
-        let Ok(mut pattern) = Pattern::parse(&text) else { return };
-        if let Pattern::Domain { covers, .. } = &mut pattern
-            && entry.get("subdomains") == Some(&Value::Bool(false))
-        {
-            *covers = Covers::Apex;
+        let entries = entries(&policy, &presets);
+        let mut index: HashMap<_, Vec<usize>> = HashMap::new();
+        for (at, entry) in entries.iter().enumerate() {
+            index.entry((entry.layer, host_of(&entry.pattern))).or_default().push(at);
         }
-        let limits = self.limits.clone().replaced_by(entry);
-        self.index.entry((layer, host_of(&pattern))).or_default().push(self.entries.len());
-        self.entries.push(Entry { layer, source, text, pattern, place, is_rule, limits });
-    }
-
-    fn add_preset(&mut self, name: &Value, place: String) {
-        match name.as_str() {
-            Some("all") => self.all = Some(place),
-            Some(name) => {
-                let Some(preset) = preset::find(name) else { return };
-                for &domain in preset.domains {
-                    self.add(Layer::Preset, preset.name, &Value::from(domain), place.clone());
-                }
-                self.presets.push((preset, place));
-            }
-            None => {}
-        }
+        Ok(Document { policy, presets, all, entries, json, index })
     }
 
     /// The entries of one list.
@@ -154,17 +87,19 @@ impl Document {
             .filter_map(|name| self.index.get(&(layer, name)))
             .flatten()
             .filter_map(|&at| self.entries.get(at))
-            .filter(|entry| covers(&entry.pattern, pattern))
+            .filter(|entry| entry.pattern.covers(pattern))
             .collect()
     }
 
-    /// What may be done at the hosts that `rule` lets through.
+    /// What may be done at the hosts that `rule` of a decision lets through.
     pub(crate) fn limits_of(&self, rule: Rule<'_>) -> &Limits {
-        self.entries
-            .iter()
-            .filter(|entry| entry.source == rule.source && entry.text == rule.pattern)
-            .max_by_key(|entry| entry.is_rule)
-            .map_or(&self.limits, |entry| &entry.limits)
+        self.policy
+            .entries()
+            .filter(|entry| entry.rule() == rule)
+            // A plain domain and a rule with `subdomains: false` may be called the same: the decision
+            // borrows the one that it means.
+            .max_by_key(|entry| std::ptr::eq(entry.rule().pattern, rule.pattern))
+            .map_or(self.policy.limits(), weir_policy::Entry::limits)
     }
 
     /// The word at a field of the document, or `default`.
@@ -173,67 +108,43 @@ impl Document {
     }
 }
 
-impl Limits {
-    /// These, with what a document or a rule says of its own.
-    fn replaced_by(mut self, fields: &Value) -> Limits {
-        match fields.get("methods") {
-            Some(Value::Array(methods)) => self.methods = Some(texts(methods)),
-            Some(Value::String(word)) if word == "read-only" => {
-                self.methods = Some(weir_policy::method::READ_ONLY.iter().map(|&method| method.to_owned()).collect());
-            }
-            Some(_) => self.methods = None,
-            None => {}
+/// The entries of a policy with their places; `presets` are those that its document names.
+fn entries(policy: &Policy, presets: &[(&'static Preset, String)]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for layer in [Layer::Deny, Layer::Allow, Layer::Preset] {
+        let mut preset_places = presets.iter().flat_map(|(preset, place)| preset.domains.iter().map(move |_| place));
+        // Those of one list stand in the document's order.
+        for (index, entry) in policy.entries().filter(|entry| entry.layer() == layer).enumerate() {
+            let place = match layer {
+                Layer::Deny => format!("denylist[{index}]"),
+                Layer::Allow => format!("allowlist.domains[{index}]"),
+                Layer::Preset => preset_places.next().cloned().unwrap_or_default(),
+            };
+            let Some(pattern) = entry.pattern() else { continue };
+            entries.push(Entry {
+                layer,
+                source: entry.rule().source.to_owned(),
+                text: entry.rule().pattern.to_owned(),
+                pattern,
+                place,
+                is_rule: entry.is_rule(),
+                limits: entry.limits().clone(),
+            });
         }
-        match fields.get("ports") {
-            Some(Value::Array(ports)) => self.ports = Some(ports.iter().filter_map(Value::as_u64).collect()),
-            Some(_) => self.ports = None,
-            None => {}
-        }
-        if let Some(Value::Array(paths)) = fields.get("paths") {
-            self.paths = Some(texts(paths));
-        }
-        if let Some(Value::Array(allow)) = fields.get("allow") {
-            self.git_fetch = !allow.is_empty();
-        }
-        self
     }
-
-    /// Whether a tunnel would hide what matters.
-    pub(crate) fn restrict_what_is_inside(&self) -> bool {
-        self.methods.is_some() || self.paths.is_some()
-    }
-
-    /// The methods in words.
-    pub(crate) fn methods_in_words(&self) -> String {
-        let methods = self.methods.as_ref().map_or_else(|| "all".to_owned(), |methods| methods.join(", "));
-        if self.git_fetch && self.methods.is_some() { format!("{methods}, and git fetch") } else { methods }
-    }
-
-    /// The ports in words.
-    pub(crate) fn ports_in_words(&self) -> String {
-        let Some(ports) = &self.ports else { return "any".to_owned() };
-        ports.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
-    }
-
-    /// The path prefixes in words.
-    pub(crate) fn paths_in_words(&self) -> String {
-        self.paths.as_ref().map_or_else(|| "all".to_owned(), |paths| paths.join(", "))
-    }
+    entries
 }
 
-/// Whether every host of `narrow` is one of `wide`.
-pub(crate) fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
-    match (wide, narrow) {
-        (Pattern::Address(wide), Pattern::Address(narrow)) => wide == narrow,
-        (Pattern::Domain { name, covers: form }, Pattern::Domain { name: below, covers: narrow }) => {
-            let same = name == below;
-            match form {
-                Covers::Both => same || is_below(below, name),
-                Covers::Subdomains => same && *narrow == Covers::Subdomains || is_below(below, name),
-                Covers::Apex => same && *narrow == Covers::Apex,
-            }
-        }
-        _ => false,
+/// The names of presets in a document, with their places.
+fn preset_names(document: &Value) -> Vec<(&str, String)> {
+    match document.pointer("/allowlist/preset") {
+        Some(Value::Array(names)) => names
+            .iter()
+            .enumerate()
+            .filter_map(|(index, name)| Some((name.as_str()?, format!("allowlist.preset[{index}]"))))
+            .collect(),
+        Some(Value::String(name)) => vec![(name, "allowlist.preset".to_owned())],
+        _ => Vec::new(),
     }
 }
 
@@ -253,21 +164,10 @@ fn host_of(pattern: &Pattern) -> String {
     }
 }
 
-fn is_below(name: &str, parent: &str) -> bool {
-    name.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
-}
-
-fn items(list: Option<&Value>) -> &[Value] {
-    list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-fn texts(values: &[Value]) -> Vec<String> {
-    values.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn a_wide_pattern_covers_a_narrow_one() {
@@ -291,7 +191,7 @@ mod tests {
             ("a.com", "192.0.2.2", false),
         ] {
             let parse = |text| Pattern::parse(text).unwrap();
-            assert_eq!(covers(&parse(wide), &parse(narrow)), expected, "{wide} over {narrow}");
+            assert_eq!(parse(wide).covers(&parse(narrow)), expected, "{wide} over {narrow}");
         }
     }
 
@@ -312,7 +212,7 @@ mod tests {
                 document.covering(Layer::Allow, &pattern).iter().map(|entry| entry.text.as_str()).collect();
             assert_eq!(found, expected);
             // The same as asking every entry.
-            let naive = document.entries.iter().filter(|entry| covers(&entry.pattern, &pattern)).count();
+            let naive = document.entries.iter().filter(|entry| entry.pattern.covers(&pattern)).count();
             assert_eq!(found.len(), naive);
         }
     }
@@ -327,7 +227,7 @@ mod tests {
         .unwrap();
         let labels: Vec<String> =
             document.entries.iter().map(|entry| format!("{}:{}", entry.source, entry.text)).collect();
-        let of_policy: Vec<String> = document.policy.entries().map(|entry| entry.rule.to_string()).collect();
+        let of_policy: Vec<String> = document.policy.entries().map(|entry| entry.rule().to_string()).collect();
         let sorted = |mut labels: Vec<String>| {
             labels.sort();
             labels
@@ -335,21 +235,35 @@ mod tests {
         assert_eq!(sorted(labels), sorted(of_policy));
         assert_eq!(document.presets.len(), 2);
         let a = document.limits_of(Rule { source: "allowlist", pattern: "a.com" });
-        assert_eq!(a, &document.limits);
-        assert_eq!(a.methods_in_words(), "GET, HEAD, OPTIONS");
-        assert_eq!(a.ports_in_words(), "443");
+        assert_eq!(a, document.policy.limits());
+        assert_eq!(limits::methods(a), "GET, HEAD, OPTIONS");
+        assert_eq!(limits::ports(a), "443");
         let b = document.limits_of(Rule { source: "allowlist", pattern: "b.com" });
         assert_eq!(
-            (b.methods_in_words().as_str(), b.ports_in_words().as_str(), b.paths_in_words().as_str()),
+            (limits::methods(b).as_str(), limits::ports(b).as_str(), limits::paths(b).as_str()),
             ("all", "any", "/v1")
         );
         assert_eq!(document.entries[2].pattern, Pattern::parse("=b.com").unwrap());
     }
 
     #[test]
+    fn two_entries_of_one_name_have_their_own_limits() {
+        let document = Document::read(
+            br#"{"internet_access": "on", "allowlist": {"domains": ["a.com",
+                {"domain": "a.com", "subdomains": false, "paths": ["/v1"]}]}}"#,
+        )
+        .unwrap();
+        for (authority, paths) in [(&b"a.com"[..], "/v1"), (b"x.a.com", "all")] {
+            let request = weir_policy::Request { method: b"GET", authority, path: b"/v1", ..Default::default() };
+            let rule = document.policy.decide(&request).rule().unwrap();
+            assert_eq!(limits::paths(document.limits_of(rule)), paths);
+        }
+    }
+
+    #[test]
     fn an_empty_document_is_one_too() {
         let document = Document::read(b" ").unwrap();
         assert!(document.entries.is_empty() && !document.policy.internet_access());
-        assert_eq!(document.limits.ports_in_words(), "80, 443");
+        assert_eq!(limits::ports(document.policy.limits()), "80, 443");
     }
 }

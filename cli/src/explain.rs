@@ -258,7 +258,7 @@ impl<'a> Explanation<'a> {
                 Some(reason) => {
                     let style = if report.outcome() == "deny" { BAD } else { WARNING };
                     data(format_args!("{} {reason}{rule}", paint(style, format_args!("{}:", report.outcome()))));
-                    if let Some(detail) = problem(&report).get("detail").and_then(Value::as_str) {
+                    if let Some(detail) = report.detail() {
                         data(format_args!("  {detail}"));
                     }
                     if self.document.policy.mode() == Mode::Audit {
@@ -274,7 +274,6 @@ impl<'a> Explanation<'a> {
     fn object(&self) -> Value {
         let Some((_, request, decision, _)) = self.taken.last() else { return Value::Null };
         let report = Report::new(&self.document.policy, request, decision);
-        let record: Value = serde_json::from_str(&report.audit_record(b"")).unwrap_or_default();
         let refused = report.outcome() == "deny";
         let reason = decision.reason();
         let steps: Vec<Value> = self
@@ -290,8 +289,8 @@ impl<'a> Explanation<'a> {
             "reason": reason.map(Reason::code),
             "step": reason.map(Reason::step),
             "rule": decision.rule().map(|rule| rule.to_string()),
-            "host": record.get("host"),
-            "method": record.get("method"),
+            "host": report.host(),
+            "method": report.method(),
             "policy": self.document.policy.name(),
             "status": refused.then_some(403),
             "proxy_error": reason.filter(|_| refused).map(Reason::proxy_error),

@@ -1,16 +1,22 @@
 //! Ctrl-C and SIGTERM: whoever holds a running Envoy looks here often, so that it is stopped and its
-//! folder removed before the process ends. A second signal ends the process at once.
+//! folder removed before the process ends. Until it is held, a second signal ends the process at
+//! once: a build or a download may take long. Afterwards everything is bounded in time, and an end at
+//! once would leave the folder behind; SIGQUIT remains for whoever cannot wait.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::{SigId, flag, low_level};
 
 /// Whether the process was asked to end.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Interrupt(Arc<AtomicBool>);
+#[derive(Debug)]
+pub(crate) struct Interrupt {
+    came: Arc<AtomicBool>,
+    /// What ends the process at a second signal.
+    impatient: Vec<SigId>,
+}
 
 impl Interrupt {
     /// Takes the signals over, for the rest of the process.
@@ -18,17 +24,25 @@ impl Interrupt {
     /// # Errors
     /// What the system says.
     pub(crate) fn watch() -> io::Result<Interrupt> {
-        let interrupt = Interrupt::default();
+        let came = Arc::new(AtomicBool::new(false));
+        let mut impatient = Vec::new();
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             // In this order: the first signal finds the flag unset and only sets it.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&interrupt.0))?;
-            flag::register(signal, Arc::clone(&interrupt.0))?;
+            impatient.push(flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&came))?);
+            flag::register(signal, Arc::clone(&came))?;
         }
-        Ok(interrupt)
+        Ok(Interrupt { came, impatient })
+    }
+
+    /// From now on there is something to clean up: no signal ends the process by itself.
+    pub(crate) fn hold(&self) {
+        for &id in &self.impatient {
+            low_level::unregister(id);
+        }
     }
 
     /// Whether a signal came.
     pub(crate) fn came(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.came.load(Ordering::Relaxed)
     }
 }

@@ -12,6 +12,7 @@ mod exit;
 mod explain;
 mod input;
 mod interrupt;
+mod limits;
 mod place;
 mod table;
 mod terminal;

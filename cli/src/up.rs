@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use ipnet::IpNet;
 use serde_json::Value;
-use weir_envoy::{Error, Launch, Line, Plugin, Running};
+use weir_envoy::{Binary, Error, Launch, Line, Plugin, Running};
 
 use crate::audit::Record;
 use crate::check::{self, warnings};
@@ -92,7 +92,7 @@ impl Up {
                 return Exit::Mistake;
             }
         };
-        match self.start(&input.bytes) {
+        match self.start(&input.bytes, &interrupt) {
             Ok(envoy) => {
                 self.greet(&envoy, &document);
                 let watched = Watched::new(self.policy.clone(), input.bytes);
@@ -105,11 +105,12 @@ impl Up {
         }
     }
 
-    fn start(&self, policy: &[u8]) -> Result<Running, Error> {
-        let plugin = Plugin::locate()?;
+    fn start(&self, policy: &[u8], interrupt: &Interrupt) -> Result<Running, Error> {
+        let (plugin, binary) = (Plugin::locate()?, Binary::find()?);
+        interrupt.hold();
         let json = self.json;
-        let launch =
-            Launch::new(plugin.path()).policy(policy).listen(self.listen).on_line(move |line| print_line(line, json));
+        let launch = Launch::new(plugin.path()).binary(binary);
+        let launch = launch.policy(policy).listen(self.listen).on_line(move |line| print_line(line, json));
         self.allow_upstream.iter().fold(launch, |launch, network| launch.allow_upstream(*network)).start()
     }
 
@@ -135,7 +136,7 @@ impl Up {
 
 /// Says how many warnings there are; `weir check` has their text.
 fn note_warnings(document: &Document, name: &str) {
-    let warnings = warnings::warnings(document).len();
+    let warnings = warnings::warnings(document).iter().filter(|it| !it.is_note).count();
     if warnings > 0 {
         let warnings = count(warnings, "warning", "warnings");
         words(format_args!("  {} {warnings} about this policy: weir check {name}", paint(WARNING, "note:")));

@@ -72,6 +72,10 @@ impl Reader {
         if let Some(node) = fields.get("name") {
             self.text(&place.field("name"), node, "a string").unwrap_or_default().clone_into(&mut policy.name);
         }
+        for (second, first) in lists.second_rules() {
+            self.mistakes
+                .push(Mistake { place: second.to_owned(), problem: Problem::SecondRule { first: first.to_owned() } });
+        }
         let Ok(compiled) = lists.compile() else { return self.refuse(&place, Problem::TooLarge) };
         let own = compiled.entries.iter().filter_map(|entry| entry.limits.as_deref());
         policy.tells_ports_apart =
@@ -270,10 +274,8 @@ impl Reader {
             apex_only,
             limits: Some(Box::new(limits)),
         };
-        lists
-            .add_rule(listed, pattern, place.to_string())
-            .or_else(|first| self.refuse(place, Problem::SecondRule { first }).ok_or(()))
-            .ok()
+        lists.add_rule(listed, pattern, place.to_string());
+        Some(())
     }
 
     fn denylist(&mut self, place: &Place<'_>, node: &Node, lists: &mut Lists) {

@@ -10,7 +10,6 @@
 //! anchored and ends at the first byte that no key has, so that its cost follows the bytes which tell
 //! names apart and hardly the number of names.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use aho_corasick::automaton::{Automaton, StateID};
@@ -72,6 +71,22 @@ struct Node {
 }
 
 impl Node {
+    /// Adds an entry, unless one of its layer that governs already stands here.
+    fn add(&mut self, covers: Covers, layer: Layer, id: EntryId) {
+        if covers != Covers::Subdomains {
+            self.apex.slot(layer).get_or_insert(id);
+        }
+        if covers != Covers::Apex {
+            self.below.slot(layer).get_or_insert(id);
+        }
+    }
+
+    /// Takes what is left of the key after it was cut.
+    fn keep_tail(&mut self, tail: &[u8]) {
+        self.whole = tail.is_empty();
+        self.tail = tail.iter().rev().skip(1).copied().collect();
+    }
+
     /// What this node says of a host of which `rest` was not walked yet.
     fn covering(&self, rest: &[u8]) -> &Hits {
         const NOTHING: &Hits = &Hits { deny: None, allow: None, preset: None };
@@ -104,57 +119,34 @@ fn lower_case(byte: u8) -> u8 {
     LOWER_CASE.get(usize::from(byte)).copied().unwrap_or(byte)
 }
 
-/// Collects entries before the automaton is made.
-#[derive(Default)]
-pub(crate) struct Builder {
-    nodes: BTreeMap<String, Node>,
+/// An entry before the automaton is made.
+pub(crate) struct Named {
+    key: String,
+    covers: Covers,
+    layer: Layer,
+    /// Of two entries of one layer for the same name, the smaller rank governs.
+    rank: u32,
+    id: EntryId,
 }
 
-impl Builder {
-    /// Adds an entry for `name`, which is in lower case. Of two entries of one layer that cover the
-    /// same name, the one that was added first stays.
-    pub(crate) fn add(&mut self, name: &str, covers: Covers, layer: Layer, id: EntryId) {
-        let node = self.nodes.entry(backwards(name)).or_default();
-        if covers != Covers::Subdomains {
-            node.apex.slot(layer).get_or_insert(id);
-        }
-        if covers != Covers::Apex {
-            node.below.slot(layer).get_or_insert(id);
-        }
+impl Named {
+    /// An entry for `name`, which is in lower case.
+    pub(crate) fn new(name: &str, covers: Covers, layer: Layer, rank: u32, id: EntryId) -> Named {
+        // The narrower form of two is the more specific one.
+        let wide = if covers == Covers::Both { 1 << 31 } else { 0 };
+        Named { key: backwards(name), covers, layer, rank: rank | wide, id }
     }
+}
 
-    /// Compiles the automaton.
-    ///
-    /// # Errors
-    /// More names than an automaton can number, some hundred million bytes of them.
-    pub(crate) fn build(self) -> Result<DomainSet, TooLarge> {
-        let mut keys: Vec<String> = Vec::with_capacity(self.nodes.len());
-        let mut nodes: Vec<Node> = Vec::with_capacity(self.nodes.len());
-        let mut before = 0;
-        let mut sorted = self.nodes.into_iter().peekable();
-        while let Some((mut key, mut node)) = sorted.next() {
-            let after = sorted.peek().map_or(0, |(next, _)| shared(&key, next));
-            let tail = key.split_off(key.len().min(before.max(after) + 1));
-            before = after;
-            node.whole = tail.is_empty();
-            node.tail = tail.bytes().rev().skip(1).collect();
-            key.insert(0, char::from(BEGIN));
-            keys.push(key);
-            nodes.push(node);
-        }
-        if keys.is_empty() {
-            return Ok(DomainSet::default());
-        }
-        let automaton = NFA::builder()
-            .match_kind(MatchKind::Standard)
-            .prefilter(false)
-            .dense_depth(DENSE_DEPTH)
-            .build(&keys)
-            .map_err(|_| TooLarge)?;
-        let start = automaton.start_state(Anchored::Yes).map_err(|_| TooLarge)?;
-        let start = automaton.next_state(Anchored::Yes, start, BEGIN);
-        Ok(DomainSet { automaton: Some((automaton, start)), nodes })
-    }
+/// The policy names more than an automaton can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLarge;
+
+/// `example.com` as `moc.elpmaxe.`.
+fn backwards(name: &str) -> String {
+    let mut key: String = name.chars().rev().collect();
+    key.push('.');
+    key
 }
 
 /// States this close to the start find their successor by one load instead of a search, for four
@@ -170,17 +162,6 @@ fn shared(one: &str, other: &str) -> usize {
     one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count()
 }
 
-/// The policy names more than an automaton can hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLarge;
-
-/// `example.com` as `moc.elpmaxe.`.
-fn backwards(name: &str) -> String {
-    let mut key: String = name.chars().rev().collect();
-    key.push('.');
-    key
-}
-
 /// The names of a policy, ready to be matched.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DomainSet {
@@ -190,6 +171,47 @@ pub(crate) struct DomainSet {
 }
 
 impl DomainSet {
+    /// Compiles the automaton.
+    ///
+    /// # Errors
+    /// More names than an automaton can number, some hundred million bytes of them.
+    pub(crate) fn new(mut entries: Vec<Named>) -> Result<DomainSet, TooLarge> {
+        entries.sort_unstable_by(|one, other| (&one.key, one.rank).cmp(&(&other.key, other.rank)));
+        let mut keys: Vec<String> = Vec::new();
+        let mut nodes: Vec<Node> = Vec::new();
+        for entry in entries {
+            if keys.last() != Some(&entry.key) {
+                keys.push(entry.key);
+                nodes.push(Node::default());
+            }
+            if let Some(node) = nodes.last_mut() {
+                node.add(entry.covers, entry.layer, entry.id);
+            }
+        }
+        if keys.is_empty() {
+            return Ok(DomainSet::default());
+        }
+        let mut before = 0;
+        let mut rest = keys.as_mut_slice();
+        for node in &mut nodes {
+            let Some((key, following)) = rest.split_first_mut() else { break };
+            let after = following.first().map_or(0, |next| shared(key, next));
+            node.keep_tail(key.split_off(key.len().min(before.max(after) + 1)).as_bytes());
+            key.insert(0, char::from(BEGIN));
+            before = after;
+            rest = following;
+        }
+        let automaton = NFA::builder()
+            .match_kind(MatchKind::Standard)
+            .prefilter(false)
+            .dense_depth(DENSE_DEPTH)
+            .build(&keys)
+            .map_err(|_| TooLarge)?;
+        let start = automaton.start_state(Anchored::Yes).map_err(|_| TooLarge)?;
+        let start = automaton.next_state(Anchored::Yes, start, BEGIN);
+        Ok(DomainSet { automaton: Some((automaton, start)), nodes })
+    }
+
     /// The most specific entries that cover `host`, a valid name in any case without trailing dot.
     pub(crate) fn lookup(&self, host: &[u8]) -> Hits {
         let mut hits = Hits::default();

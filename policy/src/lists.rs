@@ -1,11 +1,10 @@
 //! The lists of a policy while it is read, and their way into the automaton.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use crate::domain_set::{Builder, DomainSet, EntryId, Hits, Layer, TooLarge};
-use crate::pattern::{Covers, Pattern};
+use crate::domain_set::{DomainSet, EntryId, Hits, Layer, Named, TooLarge};
+use crate::pattern::Pattern;
 use crate::policy::Listed;
 
 /// Every entry read so far.
@@ -13,15 +12,27 @@ use crate::policy::Listed;
 pub(crate) struct Lists {
     entries: Vec<Listed>,
     patterns: Vec<Pattern>,
-    /// Where the rule for a pattern stands.
-    rules: HashMap<Pattern, String>,
+    /// The rules among them: the entry's index, and where it stands.
+    rules: Vec<(usize, String)>,
 }
 
 /// The lists, ready to be matched.
 pub(crate) struct Compiled {
     pub(crate) entries: Vec<Listed>,
     pub(crate) domains: DomainSet,
-    pub(crate) addresses: BTreeMap<IpAddr, Hits>,
+    pub(crate) addresses: Addresses,
+}
+
+/// The addresses of a policy, sorted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Addresses(Vec<(IpAddr, Hits)>);
+
+impl Addresses {
+    /// The entries that list `address`.
+    pub(crate) fn lookup(&self, address: IpAddr) -> Hits {
+        let found = self.0.binary_search_by_key(&address, |(listed, _)| *listed).ok();
+        found.and_then(|index| self.0.get(index)).map(|(_, hits)| *hits).unwrap_or_default()
+    }
 }
 
 impl Lists {
@@ -38,44 +49,55 @@ impl Lists {
     }
 
     /// Adds a rule, which stands at `place`.
-    ///
-    /// # Errors
-    /// Where the first one stands, if there is a rule for the same names.
-    pub(crate) fn add_rule(&mut self, rule: Listed, pattern: Pattern, place: String) -> Result<(), String> {
-        if let Some(first) = self.rules.insert(pattern.clone(), place) {
-            return Err(first);
-        }
+    pub(crate) fn add_rule(&mut self, rule: Listed, pattern: Pattern, place: String) {
+        self.rules.push((self.entries.len(), place));
         self.entries.push(rule);
         self.patterns.push(pattern);
-        Ok(())
     }
 
-    /// Compiles the automaton. Of two entries that cover the same names the narrower form wins, then
-    /// a rule, then the one that stands first.
-    pub(crate) fn compile(self) -> Result<Compiled, TooLarge> {
-        let mut order: Vec<(usize, &Listed, &Pattern)> = self
-            .entries
+    /// The rules for names for which there is a rule already: where such a rule stands, and where
+    /// the first one does.
+    pub(crate) fn second_rules(&self) -> Vec<(&str, &str)> {
+        let mut rules: Vec<(&Pattern, usize, &str)> = self
+            .rules
             .iter()
-            .zip(&self.patterns)
-            .enumerate()
-            .map(|(index, (entry, pattern))| (index, entry, pattern))
+            .filter_map(|(index, place)| Some((self.patterns.get(*index)?, *index, place.as_str())))
             .collect();
-        order.sort_unstable_by_key(|(index, entry, pattern)| {
-            let wide = matches!(pattern, Pattern::Domain { covers: Covers::Both, .. });
-            (wide, entry.limits.is_none(), *index)
-        });
-        let mut domains = Builder::default();
-        let mut addresses: BTreeMap<IpAddr, Hits> = BTreeMap::new();
-        for (index, entry, pattern) in order {
-            let id = u32::try_from(index + 1).ok().and_then(EntryId::new).ok_or(TooLarge)?;
-            match pattern {
-                Pattern::Domain { name, covers } => domains.add(name, *covers, entry.layer, id),
-                Pattern::Address(address) => {
-                    addresses.entry(*address).or_default().slot(entry.layer).get_or_insert(id);
-                }
+        rules.sort_unstable();
+        let mut second = Vec::new();
+        let mut first: Option<(&Pattern, &str)> = None;
+        for (pattern, _, place) in rules {
+            match first {
+                Some((same, first)) if same == pattern => second.push((place, first)),
+                _ => first = Some((pattern, place)),
             }
         }
-        let domains = domains.build()?;
-        Ok(Compiled { entries: self.entries, domains, addresses })
+        second
+    }
+
+    /// Compiles the automaton. Of two entries of a list that cover the same names a rule wins, then
+    /// the one that stands first.
+    pub(crate) fn compile(self) -> Result<Compiled, TooLarge> {
+        let mut names = Vec::new();
+        let mut addresses = Vec::new();
+        for ((entry, pattern), index) in self.entries.iter().zip(&self.patterns).zip(0_u32..) {
+            let id = EntryId::MIN.checked_add(index).ok_or(TooLarge)?;
+            let rank = if entry.limits.is_some() { index } else { index | 1 << 30 };
+            match pattern {
+                Pattern::Domain { name, covers } => names.push(Named::new(name, *covers, entry.layer, rank, id)),
+                Pattern::Address(address) => addresses.push((*address, rank, entry.layer, id)),
+            }
+        }
+        addresses.sort_unstable_by_key(|(address, rank, ..)| (*address, *rank));
+        let mut merged: Vec<(IpAddr, Hits)> = Vec::new();
+        for (address, _, layer, id) in addresses {
+            if merged.last().is_none_or(|(last, _)| *last != address) {
+                merged.push((address, Hits::default()));
+            }
+            if let Some((_, hits)) = merged.last_mut() {
+                hits.slot(layer).get_or_insert(id);
+            }
+        }
+        Ok(Compiled { domains: DomainSet::new(names)?, addresses: Addresses(merged), entries: self.entries })
     }
 }

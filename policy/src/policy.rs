@@ -1,14 +1,13 @@
 //! The policy and its decision: the steps, in their order, of which the first refusal counts.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use crate::authority::{Authority, Host};
 use crate::decision::{Decision, Reason, Rule};
 pub use crate::domain_set::Layer;
 use crate::domain_set::{DomainSet, EntryId, Hits};
 use crate::error::Mistakes;
+use crate::lists::Addresses;
 use crate::method::Methods;
 pub use crate::path::PathPrefix;
 use crate::pattern::{Covers, Pattern};
@@ -23,7 +22,7 @@ pub struct Policy {
     pub(crate) unlisted: bool,
     pub(crate) entries: Vec<Listed>,
     pub(crate) domains: DomainSet,
-    pub(crate) addresses: BTreeMap<IpAddr, Hits>,
+    pub(crate) addresses: Addresses,
     /// What is allowed where the entry is no rule of its own.
     pub(crate) limits: Limits,
     /// Whether some limit differs between the ports that cleartext and TLS mean by default.
@@ -281,7 +280,7 @@ impl Policy {
     fn check_host(&self, host: Host<'_>) -> Result<(Rule<'_>, &Limits), Refusal<'_>> {
         let hits = match host {
             Host::Name(name) => self.domains.lookup(name.as_bytes()),
-            Host::Address(address) => self.addresses.get(&address).copied().unwrap_or_default(),
+            Host::Address(address) => self.addresses.lookup(address),
             Host::Numeric(_) => Hits::default(),
         };
         if let Some(denied) = hits.deny {

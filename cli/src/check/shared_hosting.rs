@@ -6,7 +6,7 @@
 //! the Public Suffix List's private section, which is looked at too, holds some thousand more.
 
 use psl::{Psl, Type};
-use weir_policy::pattern::{Covers, Pattern};
+use weir_policy::{Covers, Pattern};
 
 /// A host, or `*.` and a domain under which customers get hosts; what anyone can put there.
 type Shared = (&'static str, &'static str);
@@ -81,7 +81,7 @@ pub(super) fn hits(pattern: &Pattern, denied: impl Fn(&Pattern) -> bool) -> Vec<
         .iter()
         .filter(|(host, _)| {
             let one = one_of(host);
-            crate::document::covers(pattern, &one) && !denied(&one)
+            pattern.covers(&one) && !denied(&one)
         })
         .map(|&(host, what)| Hit { host: host.to_owned(), what })
         .collect();

@@ -1,9 +1,10 @@
 //! What a policy allows, in a few lines.
 
 use serde_json::{Value, json};
-use weir_policy::{Layer, Mode};
+use weir_policy::{Layer, Methods, Mode, Ports};
 
 use crate::document::{Document, Entry};
+use crate::limits;
 use crate::terminal::count;
 
 /// Names a line may hold before the rest is only counted.
@@ -32,8 +33,8 @@ pub(super) fn lines(document: &Document) -> Vec<(&'static str, String)> {
     if !denied.is_empty() {
         lines.push(("refused", shortened(&denied)));
     }
-    lines.push(("methods", document.limits.methods_in_words()));
-    lines.push(("ports", document.limits.ports_in_words()));
+    lines.push(("methods", limits::methods(document.policy.limits())));
+    lines.push(("ports", limits::ports(document.policy.limits())));
     lines.push(("tls", document.word("tls", "passthrough").to_owned()));
     if document.policy.mode() == Mode::Audit {
         lines.push(("mode", "audit: nothing is refused".to_owned()));
@@ -44,6 +45,14 @@ pub(super) fn lines(document: &Document) -> Vec<(&'static str, String)> {
 /// The same for programs.
 pub(super) fn object(document: &Document) -> Value {
     let texts = |layer| document.entries_of(layer).map(|entry| entry.text.clone()).collect::<Vec<_>>();
+    let methods = match &document.policy.limits().methods {
+        Methods::All => None,
+        Methods::Only(methods) => Some(methods),
+    };
+    let ports = match &document.policy.limits().ports {
+        Ports::Any => None,
+        Ports::Only(ports) => Some(ports),
+    };
     json!({
         "name": document.policy.name(),
         "internet_access": document.policy.internet_access(),
@@ -52,8 +61,8 @@ pub(super) fn object(document: &Document) -> Value {
         "preset_domains": document.entries_of(Layer::Preset).count(),
         "domains": texts(Layer::Allow),
         "denylist": texts(Layer::Deny),
-        "methods": document.limits.methods,
-        "ports": document.limits.ports,
+        "methods": methods,
+        "ports": ports,
         "tls": document.word("tls", "passthrough"),
         "mode": document.word("mode", "enforce"),
     })
@@ -75,10 +84,10 @@ fn allowed(document: &Document) -> String {
 }
 
 fn limits(rule: &Entry) -> String {
-    let mut parts = vec![format!("methods {}", rule.limits.methods_in_words())];
-    parts.push(format!("ports {}", rule.limits.ports_in_words()));
+    let mut parts = vec![format!("methods {}", limits::methods(&rule.limits))];
+    parts.push(format!("ports {}", limits::ports(&rule.limits)));
     if rule.limits.paths.is_some() {
-        parts.push(format!("paths {}", rule.limits.paths_in_words()));
+        parts.push(format!("paths {}", limits::paths(&rule.limits)));
     }
     parts.join("; ")
 }

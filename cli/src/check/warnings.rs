@@ -2,12 +2,12 @@
 //! than it looks. The plugin accepts all of it; these are words of `weir check` alone.
 
 use psl::Type;
-use weir_policy::pattern::Pattern;
-use weir_policy::{AuditLog, Detail, Layer, Mode, Policy, Request, Tls};
+use weir_policy::{AuditLog, Detail, Layer, Mode, Pattern, Policy, Ports, Request, Tls};
 
 use super::shared_hosting::{self, Hit};
 use super::summary::shortened;
-use crate::document::{Document, Entry, covers};
+use crate::document::{Document, Entry};
+use crate::limits;
 
 /// One warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +20,12 @@ pub(crate) struct Warning {
     pub(crate) message: String,
     /// Particulars, one line each.
     pub(crate) particulars: Vec<String>,
+    /// Whether it is only worth knowing: it is about a preset's own domains, not about what the
+    /// author wrote.
+    pub(crate) is_note: bool,
 }
 
-/// Every warning about `document`.
+/// Every warning about `document`, and every note.
 pub(crate) fn warnings(document: &Document) -> Vec<Warning> {
     let mut found = Found { document, warnings: Vec::new() };
     found.access();
@@ -48,7 +51,8 @@ impl Found<'_> {
     }
 
     fn warn_of(&mut self, code: &'static str, place: &str, message: impl Into<String>, particulars: Vec<String>) {
-        self.warnings.push(Warning { code, place: place.to_owned(), message: message.into(), particulars });
+        let (place, message) = (place.to_owned(), message.into());
+        self.warnings.push(Warning { code, place, message, particulars, is_note: false });
     }
 
     fn access(&mut self) {
@@ -128,7 +132,7 @@ impl Found<'_> {
     /// Whether the preset `all` is there, opens the hosts of `entry`, and allows there what it does.
     fn open_to_all(&self, entry: &Entry) -> bool {
         self.document.all.is_some()
-            && entry.limits == self.document.limits
+            && entry.limits == *self.document.policy.limits()
             && self.governor_without(entry).is_none()
             && Policy::from_json(br#"{"internet_access": "on", "allowlist": {"preset": "all"}}"#).is_ok_and(|all| {
                 let host = match &entry.pattern {
@@ -141,7 +145,8 @@ impl Found<'_> {
     }
 
     fn needless_presets(&mut self) {
-        let presets = &self.document.presets;
+        let document = self.document;
+        let presets = &document.presets;
         let mut needless: Vec<usize> = Vec::new();
         for (index, (preset, place)) in presets.iter().enumerate() {
             let others: Vec<_> =
@@ -149,12 +154,12 @@ impl Found<'_> {
             let covered = preset.domains.iter().all(|domain| {
                 let Ok(pattern) = Pattern::parse(domain) else { return false };
                 let mut domains = others.iter().flat_map(|(_, (other, _))| other.domains);
-                domains.any(|wider| Pattern::parse(wider).is_ok_and(|wider| covers(&wider, &pattern)))
+                domains.any(|wider| Pattern::parse(wider).is_ok_and(|wider| wider.covers(&pattern)))
             });
             if covered {
                 needless.push(index);
                 let message = format!("the preset \"{}\" adds nothing: the others cover its domains", preset.name);
-                self.warnings.push(Warning { code: "covered", place: place.clone(), message, particulars: Vec::new() });
+                self.warn("covered", place, message);
             }
         }
     }
@@ -199,7 +204,13 @@ impl Found<'_> {
                     "the preset \"{}\" opens what anyone can publish or set up; put what is not needed on the denylist",
                     preset.name
                 );
-                self.warn_of("shared-hosting", place, message, by_kind(&hits));
+                self.warnings.push(Warning {
+                    code: "shared-hosting",
+                    place: place.clone(),
+                    message,
+                    particulars: by_kind(&hits),
+                    is_note: true,
+                });
             }
         }
     }
@@ -221,7 +232,7 @@ impl Found<'_> {
                 "every public host is allowed; an agent that was talked into it can send anything anywhere",
             );
         }
-        if self.document.limits.ports.is_none() {
+        if self.document.policy.limits().ports == Ports::Any {
             self.warn(
                 "ports-any",
                 "ports",
@@ -244,12 +255,13 @@ impl Found<'_> {
         if document.policy.tls() == Tls::Inspected {
             return;
         }
-        let limited = document.limits.restrict_what_is_inside();
+        let limited = limits::concern_the_inside(document.policy.limits());
         let is = if document.policy.mode() == Mode::Audit { "would be" } else { "is" };
-        if limited && (document.all.is_some() || self.allowing().any(|entry| entry.limits == document.limits)) {
+        if limited && (document.all.is_some() || self.allowing().any(|entry| entry.limits == *document.policy.limits()))
+        {
             let free: Vec<&str> = document
                 .entries_of(Layer::Allow)
-                .filter(|entry| !entry.limits.restrict_what_is_inside())
+                .filter(|entry| !limits::concern_the_inside(&entry.limits))
                 .map(|entry| entry.text.as_str())
                 .collect();
             let but = if free.is_empty() { String::new() } else { format!(" but those to {}", shortened(&free)) };
@@ -262,8 +274,10 @@ impl Found<'_> {
                 ),
             );
         }
-        for rule in document.entries_of(Layer::Allow).filter(|entry| entry.is_rule && entry.limits != document.limits) {
-            if !rule.limits.restrict_what_is_inside() || limited && rule.limits.paths.is_none() {
+        for rule in
+            document.entries_of(Layer::Allow).filter(|entry| entry.is_rule && entry.limits != *document.policy.limits())
+        {
+            if !limits::concern_the_inside(&rule.limits) || limited && rule.limits.paths.is_none() {
                 continue;
             }
             let what = if rule.limits.paths.is_some() { "paths" } else { "methods" };

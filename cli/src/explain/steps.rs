@@ -6,6 +6,7 @@
 use weir_policy::{Authority, Decision, Host, Layer, Reason, Request, Transport};
 
 use crate::document::Document;
+use crate::limits;
 use crate::terminal::shown;
 
 /// One step that was taken.
@@ -42,7 +43,7 @@ pub(super) fn steps(document: &Document, request: &Request<'_>, decision: &Decis
 
 /// What a step that let the request pass looked at.
 fn taken(document: &Document, request: &Request<'_>, decision: &Decision<'_>, name: &str) -> String {
-    let limits = decision.rule().map_or(&document.limits, |rule| document.limits_of(rule));
+    let limits = decision.rule().map_or(document.policy.limits(), |rule| document.limits_of(rule));
     match name {
         "internet access" => "on".to_owned(),
         "authority" => host(request),
@@ -51,14 +52,14 @@ fn taken(document: &Document, request: &Request<'_>, decision: &Decision<'_>, na
             _ => "no entry covers the host".to_owned(),
         },
         "allowlist" => decision.rule().map(|rule| rule.to_string()).unwrap_or_default(),
-        "port" => format!("{} (allowed: {})", port(request), limits.ports_in_words()),
-        "method" if request.is_connect() && limits.restrict_what_is_inside() => {
+        "port" => format!("{} (allowed: {})", port(request), limits::ports(limits)),
+        "method" if request.is_connect() && limits::concern_the_inside(limits) => {
             "a tunnel, whose inside is decided too".to_owned()
         }
         "method" if request.is_connect() => "a tunnel, and nothing inside is restricted".to_owned(),
-        "method" => format!("{} (allowed: {})", shown(request.method), limits.methods_in_words()),
+        "method" => format!("{} (allowed: {})", shown(request.method), limits::methods(limits)),
         "path" if request.is_connect() => "a tunnel has none".to_owned(),
-        "path" => format!("{} (allowed: {})", shown(request.path), limits.paths_in_words()),
+        "path" => format!("{} (allowed: {})", shown(request.path), limits::paths(limits)),
         "TLS name" => match request.transport {
             Transport::Tls { server_name: b"" } => "none, as for every address".to_owned(),
             Transport::Tls { server_name } => shown(server_name),
@@ -70,7 +71,7 @@ fn taken(document: &Document, request: &Request<'_>, decision: &Decision<'_>, na
 
 /// What the step that refused the request looked at.
 fn refused(document: &Document, request: &Request<'_>, decision: &Decision<'_>, reason: Reason) -> String {
-    let limits = decision.rule().map_or(&document.limits, |rule| document.limits_of(rule));
+    let limits = decision.rule().map_or(document.policy.limits(), |rule| document.limits_of(rule));
     let by = decision.rule().map(|rule| rule.to_string()).unwrap_or_default();
     match reason {
         Reason::AccessOff => "off".to_owned(),
@@ -82,18 +83,18 @@ fn refused(document: &Document, request: &Request<'_>, decision: &Decision<'_>, 
         Reason::IpLiteral => "an address, and not listed itself".to_owned(),
         Reason::SpecialName => "a local or metadata name, and not listed itself".to_owned(),
         Reason::DomainNotAllowed => "no entry covers the host".to_owned(),
-        Reason::PortNotAllowed => format!("{} (allowed: {})", port(request), limits.ports_in_words()),
+        Reason::PortNotAllowed => format!("{} (allowed: {})", port(request), limits::ports(limits)),
         Reason::MethodNotAllowed => {
-            format!("{} (allowed: {})", shown(request.method), limits.methods_in_words())
+            format!("{} (allowed: {})", shown(request.method), limits::methods(limits))
         }
         Reason::MethodOverride => "a header asks the origin to run another method".to_owned(),
         Reason::BodyNotAllowed => format!("a {} with a body", shown(request.method)),
         Reason::UpgradeNotAllowed => "an upgrade would hide the methods that follow".to_owned(),
         Reason::TunnelNotInspected => {
-            let what = if limits.methods.is_some() { "methods" } else { "paths" };
+            let what = if limits.methods.are_restricted() { "methods" } else { "paths" };
             format!("{what} are restricted, and nobody looks into this tunnel")
         }
-        Reason::PathNotAllowed => format!("{} (allowed: {})", shown(request.path), limits.paths_in_words()),
+        Reason::PathNotAllowed => format!("{} (allowed: {})", shown(request.path), limits::paths(limits)),
         Reason::TlsNameMismatch => match request.transport {
             Transport::Tls { server_name: b"" } => "the TLS hello names no host".to_owned(),
             Transport::Tls { server_name } => format!("the TLS hello names {}", shown(server_name)),

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use weir_policy::pattern::Pattern;
+use weir_policy::{Layer, Limits, Pattern};
 
-use crate::document::{Document, Entry, Limits};
+use crate::document::{Document, Entry};
+use crate::limits;
 
 /// One line for each thing that changed; none where the two decide alike.
 pub(super) fn changes(old: &Document, new: &Document) -> Vec<String> {
@@ -18,8 +19,8 @@ pub(super) fn changes(old: &Document, new: &Document) -> Vec<String> {
     words("internet_access", old.word("internet_access", "off"), new.word("internet_access", "off"));
     words("tls", old.word("tls", "passthrough"), new.word("tls", "passthrough"));
     words("mode", old.word("mode", "enforce"), new.word("mode", "enforce"));
-    words("methods", &old.limits.methods_in_words(), &new.limits.methods_in_words());
-    words("ports", &old.limits.ports_in_words(), &new.limits.ports_in_words());
+    words("methods", &limits::methods(old.policy.limits()), &limits::methods(new.policy.limits()));
+    words("ports", &limits::ports(old.policy.limits()), &limits::ports(new.policy.limits()));
     words("preset", &presets(old), &presets(new));
     for (field, default) in [("log", "denied"), ("detail", "full")] {
         words(&format!("audit.{field}"), audit(old, field, default), audit(new, field, default));
@@ -46,19 +47,15 @@ pub(super) fn changes(old: &Document, new: &Document) -> Vec<String> {
 }
 
 /// Own entries with the names of their lists. What a preset holds is not the document's.
-fn listed(document: &Document) -> impl Iterator<Item = (&'static str, &Entry)> {
-    document
-        .entries
-        .iter()
-        .filter(|entry| matches!(entry.source, "allowlist" | "denylist"))
-        .map(|entry| (entry.source, entry))
+fn listed(document: &Document) -> impl Iterator<Item = (&str, &Entry)> {
+    document.entries.iter().filter(|entry| entry.layer != Layer::Preset).map(|entry| (entry.source.as_str(), entry))
 }
 
 /// What makes two entries the same one.
-type Key<'d> = (&'static str, &'d Pattern, bool);
+type Key<'d> = (Layer, &'d Pattern, bool);
 
 fn key(entry: &Entry) -> Key<'_> {
-    (entry.source, &entry.pattern, entry.is_rule)
+    (entry.layer, &entry.pattern, entry.is_rule)
 }
 
 fn by_key(document: &Document) -> HashMap<Key<'_>, &Entry> {
@@ -82,12 +79,7 @@ fn own_limits(entry: &Entry) -> String {
 }
 
 fn limits(limits: &Limits) -> String {
-    format!(
-        "methods {}; ports {}; paths {}",
-        limits.methods_in_words(),
-        limits.ports_in_words(),
-        limits.paths_in_words()
-    )
+    format!("methods {}; ports {}; paths {}", limits::methods(limits), limits::ports(limits), limits::paths(limits))
 }
 
 #[cfg(test)]

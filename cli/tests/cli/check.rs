@@ -77,6 +77,24 @@ fn a_warning_is_a_mistake_under_strict_alone() {
 }
 
 #[test]
+fn what_a_preset_opens_is_a_note_and_fails_nothing() {
+    let preset = r#"{"internet_access": "on", "allowlist": {"preset": "rust"}}"#;
+    let ran = run(&["check", "--strict", "-"], preset);
+    assert_eq!(ran.code, Some(0));
+    assert!(
+        ran.stderr.starts_with("<stdin>:1:41: note: allowlist.preset: the preset \"rust\" opens"),
+        "{}",
+        ran.stderr
+    );
+    let file = &run(&["check", "--json", "-"], preset).json()["files"][0];
+    assert_eq!((file["warnings"].as_array().unwrap().len(), &file["notes"][0]["code"]), (0, &"shared-hosting".into()));
+    let own = r#"{"internet_access": "on", "allowlist": {"domains": ["crates.io"]}}"#;
+    let ran = run(&["check", "--strict", "-"], own);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains(" warning: allowlist.domains[0]: \"crates.io\" opens"), "{}", ran.stderr);
+}
+
+#[test]
 fn several_files_are_checked_and_one_bad_one_counts() {
     let folder = Folder::new();
     let good = folder.write("good.json", GOOD);

@@ -10,7 +10,7 @@ use crate::authority::is_number;
 use crate::labels::{MAX_LABEL, MAX_NAME, is_label_byte};
 
 /// An entry that was accepted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Pattern {
     /// A domain name, in lower case and without a trailing dot.
     Domain {
@@ -24,7 +24,7 @@ pub enum Pattern {
 }
 
 /// Which names a domain entry covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Covers {
     /// `=example.com`: the name alone.
     Apex,

@@ -1,0 +1,194 @@
+//! An Envoy with the plugin, the stand-in for the internet behind it, and ways to speak to it.
+//!
+//! One of these is shared by as many tests of a file as can take turns with its policy: starting Envoy costs a second,
+//! changing its policy some milliseconds.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use weir_envoy::{Launch, Plugin, Running, StandIn};
+
+use crate::{http1, http2, tls};
+
+/// Long enough for a counter's next tick, a second, on a machine that is busy.
+const COUNTERS: Duration = Duration::from_secs(10);
+const VMS: &str = "wasm.envoy.wasm.runtime.v8.";
+
+/// See the module.
+pub struct Proxy {
+    /// Envoy.
+    pub envoy: Running,
+    /// Where everything goes that is allowed.
+    pub internet: StandIn,
+    /// The certificate's folder, where the listener speaks TLS.
+    tls: Option<TempDir>,
+}
+
+/// The value, or a failed test with the words made for a person.
+#[track_caller]
+pub fn ok<T, E: Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A launch with this workspace's plugin.
+pub fn launch() -> Launch {
+    Launch::new(ok(Plugin::locate()).path())
+}
+
+impl Proxy {
+    /// With this policy, without TLS.
+    pub fn start(policy: &[u8]) -> Proxy {
+        Proxy::with(launch().policy(policy))
+    }
+
+    /// As that launch says, and with a stand-in.
+    pub fn with(launch: Launch) -> Proxy {
+        let internet = ok(StandIn::start());
+        let envoy = ok(launch.stand_in(internet.address()).start());
+        Proxy { envoy, internet, tls: None }
+    }
+
+    /// With this policy and a listener that speaks TLS.
+    pub fn start_tls(policy: &[u8]) -> Proxy {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (certificate, key) = tls::certificate(folder.path());
+        let mut proxy = Proxy::with(launch().policy(policy).tls(certificate, key));
+        proxy.tls = Some(folder);
+        proxy
+    }
+
+    /// Puts another policy in force.
+    #[track_caller]
+    pub fn set_policy(&mut self, policy: &[u8]) {
+        if let Err(error) = self.envoy.set_policy(policy) {
+            panic!("{}: {error}", String::from_utf8_lossy(policy));
+        }
+    }
+
+    /// Hands the plugin bytes that need not be text, which only a `BytesValue` can carry, and returns what it said when
+    /// it refused them.
+    pub fn refuse_bytes(&mut self, document: &[u8]) -> Vec<String> {
+        const REJECTED: &str = "extension_config_discovery.http_filter.weir.update_rejected";
+        let file = self.envoy.folder().join("filter.json");
+        let now = std::fs::read(&file).expect("the launcher's filter.json");
+        let mut resource: Value = serde_json::from_slice(&now).expect("JSON");
+        *resource.pointer_mut("/resources/0/typed_config/config/configuration").expect("a configuration") =
+            bytes_value(document);
+        let beside = file.with_extension("new");
+        std::fs::write(&beside, resource.to_string()).expect("a file");
+        let lines = self.envoy.plugin_lines().len();
+        let before = self.stat(REJECTED);
+        std::fs::rename(&beside, &file).expect("a rename");
+        assert!(self.wait_for(|proxy| proxy.stat(REJECTED) > before), "the policy was not refused");
+        self.envoy.wait_for_logs(COUNTERS, |log, _| log.iter().filter_map(|line| line.from_plugin()).count() > lines);
+        self.envoy.plugin_lines().split_off(lines)
+    }
+
+    /// A plain HTTP/1.1 connection.
+    pub fn http1(&self) -> http1::Connection {
+        http1::Connection::open(self.envoy.address())
+    }
+
+    /// A plain HTTP/2 connection.
+    pub fn http2(&self) -> http2::Connection {
+        http2::Connection::open(self.envoy.address())
+    }
+
+    /// HTTP/1.1 over TLS with this server name; empty for none.
+    pub fn http1_tls(&self, server_name: &str) -> http1::Connection {
+        http1::Connection::over(tls::dial_tls(self.envoy.address(), server_name, "http/1.1"))
+    }
+
+    /// HTTP/2 over TLS with this server name; empty for none.
+    pub fn http2_tls(&self, server_name: &str) -> http2::Connection {
+        http2::Connection::over(tls::dial_tls(self.envoy.address(), server_name, "h2"))
+    }
+
+    /// A counter or gauge; one that Envoy does not show yet is zero.
+    pub fn stat(&self, name: &str) -> u64 {
+        ok(self.envoy.stats(name)).get(name).copied().unwrap_or_default()
+    }
+
+    /// The plugin's counters, without Envoy's prefix: `weir.allowed`, `weir.denied.ip-literal`, ...
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        let stats = ok(self.envoy.stats("wasmcustom."));
+        stats
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix("wasmcustom.")?.to_owned(), value)))
+            .collect()
+    }
+
+    /// Waits until the counters have grown since `before` by exactly `growth`, and returns how they differ otherwise.
+    pub fn counters_grew(&self, before: &BTreeMap<String, u64>, growth: &BTreeMap<String, u64>) -> Result<(), String> {
+        let mut grown = BTreeMap::new();
+        let reached = self.wait_for(|proxy| {
+            grown = proxy.counters();
+            for (name, value) in &mut grown {
+                *value -= before.get(name).copied().unwrap_or_default();
+            }
+            grown.retain(|_, value| *value > 0);
+            grown == *growth
+        });
+        if reached { Ok(()) } else { Err(format!("counters grew by {grown:?}, not by {growth:?}")) }
+    }
+
+    /// Waits until something holds, which Envoy tells only when asked.
+    pub fn wait_for(&self, mut holds: impl FnMut(&Proxy) -> bool) -> bool {
+        let end = Instant::now() + COUNTERS;
+        while !holds(self) {
+            if Instant::now() > end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        true
+    }
+
+    /// What must stay as it is while requests are served: how many VMs live, and how many were ever made.
+    pub fn vms(&self) -> BTreeMap<String, u64> {
+        ok(self.envoy.stats(VMS))
+    }
+
+    /// Lines by which Envoy or the plugin tell of a trap, or of a request that could not be read.
+    pub fn signs_of_a_trap(&self) -> Vec<String> {
+        let bad = |message: &str| {
+            message.contains("Function: proxy_on_")
+                || message.contains("the plugin stopped")
+                || message.contains("cannot be read")
+                || message.contains("panicked")
+        };
+        self.envoy.log_lines().into_iter().map(|line| line.message).filter(|message| bad(message)).collect()
+    }
+}
+
+/// Bytes that need not be text, as the configuration of a plugin.
+pub fn bytes_value(document: &[u8]) -> Value {
+    json!({"@type": "type.googleapis.com/google.protobuf.BytesValue", "value": base64(document)})
+}
+
+/// RFC 4648 section 4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let number = three.iter().chain(&[0; 3]).take(3).fold(0, |number, byte| number << 8 | usize::from(*byte));
+        for place in 0..4 {
+            let digit = DIGITS[number >> (18 - 6 * place) & 63];
+            text.push(if place > three.len() { '=' } else { char::from(digit) });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn base64() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(super::base64(bytes.as_bytes()), text);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! TLS to the proxy itself: a certificate made for the run, and a client that says any server name, or none.
+//!
+//! The client checks no certificate: what Envoy believes about the name is under test here, not what the client does.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+
+use crate::http1::{Stream, dial};
+
+/// Writes a certificate and its key into `folder`, and returns both paths.
+pub fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(vec!["proxy.example.net".to_owned()]).expect("a certificate");
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).expect("a file");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+    (certificate, key)
+}
+
+/// A TLS connection with this server name (empty: none is sent), speaking `protocol` (`h2` or `http/1.1`).
+pub fn dial_tls(address: SocketAddr, server_name: &str, protocol: &str) -> Box<dyn Stream> {
+    let provider = Arc::new(ring::default_provider());
+    let checks = Arc::new(Anything(provider.signature_verification_algorithms));
+    let mut config = config(provider, checks);
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    config.enable_sni = !server_name.is_empty();
+    let name = if server_name.is_empty() { "unused.example" } else { server_name };
+    let name = ServerName::try_from(name.to_owned()).unwrap_or_else(|_| panic!("{name:?} is no server name"));
+    let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    Box::new(StreamOwned::new(client, dial(address)))
+}
+
+fn config(provider: Arc<CryptoProvider>, checks: Arc<Anything>) -> ClientConfig {
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .dangerous()
+        .with_custom_certificate_verifier(checks)
+        .with_no_client_auth()
+}
+
+/// Takes every certificate.
+#[derive(Debug)]
+struct Anything(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}

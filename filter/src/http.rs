@@ -1,7 +1,8 @@
 //! The HTTP context: one for each request. It looks once, asks the policy once, and tells what was
 //! decided to those who have to know.
 //!
-//! An allowed request costs one hostcall. A refused one is never let go on, whatever the host says
+//! An allowed request costs one hostcall, and one or two more where the policy depends on how it came
+//! (TLS or not). A refused one is never let go on, whatever the host says
 //! to the calls that follow the decision.
 
 use std::rc::Rc;

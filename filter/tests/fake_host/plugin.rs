@@ -41,6 +41,15 @@ fn inspected_tls_takes_one_hostcall_more_and_cleartext_two() {
 }
 
 #[test]
+fn a_policy_that_tells_ports_apart_asks_how_the_request_came() {
+    let (host, root) = Host::with_policy(&policy(r#","ports":[443]"#));
+    let inside = host.request(root, &Incoming::get("example.com").inside_tls("example.com"));
+    assert!(inside.goes_on);
+    assert_eq!(inside.calls, [Call::Pairs, Call::GetProperty]);
+    assert_eq!(host.request(root, &Incoming::get("example.com")).refusal(), "port-not-allowed");
+}
+
+#[test]
 fn tls_without_a_server_name_is_not_taken_for_cleartext() {
     let (host, root) = Host::with_policy(&policy(r#","tls":"inspected""#));
     let outcome = host.request(root, &Incoming::get("example.com").inside_tls(""));

@@ -54,6 +54,6 @@ pub use decision::{Decision, Reason, Rule};
 pub use error::{Mistake, Mistakes, Problem};
 pub use method::{Methods, READ_ONLY};
 pub use pattern::{Covers, Pattern, PatternError, PatternProblem};
-pub use policy::{Audit, AuditLog, Detail, Entry, Layer, Limits, Mode, PathPrefix, Policy, Ports, Tls};
+pub use policy::{Audit, AuditLog, Detail, Entry, Layer, Limits, Mode, PathPrefix, Policy, Ports, Tls, Tunnel};
 pub use report::Report;
 pub use request::{Request, Transport};

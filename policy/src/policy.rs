@@ -16,6 +16,10 @@ use crate::{address, config, git, path, special_name};
 
 /// What an agent may reach. The default is the policy of an empty document: internet access is off.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two settings that are no other's state, and two facts that follow from all of them"
+)]
 pub struct Policy {
     pub(crate) internet_access: bool,
     /// Preset `all`: names and public addresses that no entry covers are allowed.

@@ -276,7 +276,7 @@ fn no_host_in_a_metric(failures: &Failures, proxy: &Proxy) {
     }
 }
 
-/// A gRPC client reads no HTTP status: Envoy tells it in the way of its protocol (7 is PERMISSION_DENIED).
+/// A gRPC client reads no HTTP status: Envoy tells it in the way of its protocol (7 is `PERMISSION_DENIED`).
 #[test]
 fn grpc_is_told_by_its_own_status() {
     let proxy = Proxy::start(POLICY);

@@ -43,6 +43,10 @@ fuzz seconds="30":
 bench-decision:
     cargo bench -p weir-bench --bench decision
 
+# What a request costs Envoy, with the plugin and without, in interleaved rounds.
+bench-request:
+    cargo bench -p weir-bench --bench request
+
 # All that CI runs.
 ci:
     bash .ci/run

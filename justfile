@@ -20,6 +20,10 @@ up policy="policy.json":
 test:
     cargo test
 
+# Real clients through `weir run` against the real registries, so far as this machine reaches them.
+try-registries:
+    bash tests/try-registries
+
 # The case tables on wasm32 under Node.
 test-wasm:
     bash .ci/test-wasm

@@ -49,6 +49,8 @@ pub enum Error {
     },
     /// The admin interface answered something else than expected.
     Admin(String),
+    /// The certificate authority or the issuer.
+    Issuer(crate::issuer::Error),
     /// A file or a process could not be handled.
     Io {
         /// What was tried, with the path.
@@ -91,6 +93,7 @@ impl fmt::Display for Error {
                 write!(f, "Envoy: no {waited_for} within {} seconds", limit.as_secs())?;
                 quote(f, errors)
             }
+            Self::Issuer(error) => error.fmt(f),
             Self::Admin(reason) => write!(f, "Envoy's admin interface: {reason}"),
             Self::Io { tried, source } => write!(f, "{tried}: {source}"),
         }
@@ -103,6 +106,12 @@ fn quote(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
     }
     f.write_str(":")?;
     lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
+}
+
+impl From<crate::issuer::Error> for Error {
+    fn from(error: crate::issuer::Error) -> Self {
+        Self::Issuer(error)
+    }
 }
 
 impl std::error::Error for Error {

@@ -26,6 +26,7 @@ pub mod config;
 pub mod ecds;
 mod error;
 mod folder;
+pub mod issuer;
 mod launch;
 mod logs;
 pub mod plugin;
@@ -37,6 +38,7 @@ mod wasm;
 pub use binary::Binary;
 pub use ecds::Configuration;
 pub use error::{Error, Result};
+pub use issuer::{CertificateAuthority, Issuer};
 pub use launch::Launch;
 pub use logs::{Line, LogLine};
 

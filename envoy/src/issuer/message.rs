@@ -1,7 +1,7 @@
 //! The messages of Envoy's secret discovery, as far as the issuer needs them.
 //!
 //! Written by hand: the sets of generated types that exist bring all of Envoy's API, which takes longer to compile than
-//! everything else here together, for seven messages whose field numbers never change. Fields that are not named are
+//! everything else here together, for ten messages whose field numbers never change. Fields that are not named are
 //! skipped on reading. None of them may show a private key, so what can hold one has no derived `Debug`.
 
 use std::fmt;
@@ -33,6 +33,48 @@ pub(crate) struct DiscoveryResponse {
     pub(crate) type_url: String,
     #[prost(string, tag = "5")]
     pub(crate) nonce: String,
+}
+
+/// `envoy.service.discovery.v3.DeltaDiscoveryRequest`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct DeltaDiscoveryRequest {
+    #[prost(string, tag = "2")]
+    pub(crate) type_url: String,
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) resource_names_subscribe: Vec<String>,
+    #[prost(string, repeated, tag = "4")]
+    pub(crate) resource_names_unsubscribe: Vec<String>,
+    #[prost(string, tag = "6")]
+    pub(crate) response_nonce: String,
+    #[prost(message, optional, tag = "7")]
+    pub(crate) error_detail: Option<RpcStatus>,
+}
+
+/// `envoy.service.discovery.v3.DeltaDiscoveryResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct DeltaDiscoveryResponse {
+    #[prost(string, tag = "1")]
+    pub(crate) system_version_info: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) resources: Vec<Resource>,
+    #[prost(string, tag = "4")]
+    pub(crate) type_url: String,
+    #[prost(string, tag = "5")]
+    pub(crate) nonce: String,
+    #[prost(string, repeated, tag = "6")]
+    pub(crate) removed_resources: Vec<String>,
+}
+
+/// `envoy.service.discovery.v3.Resource`.
+#[derive(Clone, PartialEq, prost::Message)]
+#[expect(clippy::struct_field_names, reason = "Envoy's own names")]
+pub(crate) struct Resource {
+    #[prost(string, tag = "1")]
+    pub(crate) version: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) resource: Option<Any>,
+    #[prost(string, tag = "3")]
+    pub(crate) name: String,
 }
 
 /// `google.rpc.Status`.

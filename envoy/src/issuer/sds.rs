@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,17 +27,22 @@ use super::authority::CertificateAuthority;
 use super::cache::Cache;
 use super::error::Error;
 use super::leaf::Leaf;
-use super::message::{DiscoveryRequest, DiscoveryResponse};
 use super::names::HostName;
 use super::socket::Socket;
-use super::stats::{Counters, Stats};
-use state::Subscription;
+use super::stats::{Counter, Counters, Stats};
+use delta::Delta;
+use subscription::Subscription;
+use whole::Whole;
 
-mod state;
+mod delta;
+mod subscription;
+mod whole;
 
 const STREAM_SECRETS: &str = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets";
-/// The largest request: Envoy's holds one name and a description of itself.
-const LARGEST_REQUEST: usize = 256 * 1024;
+const DELTA_SECRETS: &str = "/envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets";
+const DELTA_AGGREGATED: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+/// The largest request: Envoy describes itself in 60 KiB, and after a lost connection it asks for all names at once.
+const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
 /// Streams in one connection. Envoy opens one for each name; more than these wait in Envoy, or it connects again.
 const STREAMS: u32 = 20_000;
 
@@ -147,55 +153,95 @@ impl Service<http::Request<Body>> for Sds {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Answer {
-        if request.uri().path() != STREAM_SECRETS {
-            return Box::pin(async { Ok(Status::unimplemented("only StreamSecrets is served here").into_http()) });
+        let shared = Arc::clone(&self.shared);
+        match request.uri().path() {
+            STREAM_SECRETS => Box::pin(speak::<Whole>(shared, request)),
+            DELTA_SECRETS | DELTA_AGGREGATED => Box::pin(speak::<Delta>(shared, request)),
+            _ => Box::pin(async { Ok(Status::unimplemented("only secrets are served here").into_http()) }),
         }
-        let method = StreamSecrets { shared: Arc::clone(&self.shared) };
-        Box::pin(async move {
-            let mut grpc = Grpc::new(ProstCodec::default()).apply_max_message_size_config(Some(LARGEST_REQUEST), None);
-            Ok(grpc.streaming(method, request).await)
-        })
     }
 }
 
-struct StreamSecrets {
-    shared: Arc<Shared>,
+/// One of the two ways to ask: for the whole of a subscription each time, or for what changes.
+trait Dialect: Default + Send + 'static {
+    type Request: prost::Message + Default + 'static;
+    type Response: prost::Message + Default + 'static;
+
+    /// Takes up what a request says.
+    fn take(&mut self, subscription: &mut Subscription<'_>, request: Self::Request) -> Result<(), Status>;
+
+    /// What there is to tell now, if anything.
+    fn answer(&mut self, subscription: &mut Subscription<'_>) -> impl Future<Output = Option<Self::Response>> + Send;
 }
 
-type Sender = mpsc::Sender<Result<DiscoveryResponse, Status>>;
+async fn speak<D: Dialect>(
+    shared: Arc<Shared>,
+    request: http::Request<Body>,
+) -> Result<http::Response<Body>, Infallible> {
+    let codec = ProstCodec::<D::Response, D::Request>::default();
+    let mut grpc = Grpc::new(codec).apply_max_message_size_config(Some(LARGEST_REQUEST), None);
+    Ok(grpc.streaming(Method::<D> { shared, dialect: PhantomData }, request).await)
+}
 
-impl StreamingService<DiscoveryRequest> for StreamSecrets {
-    type Response = DiscoveryResponse;
-    type ResponseStream = ReceiverStream<Result<DiscoveryResponse, Status>>;
+struct Method<D> {
+    shared: Arc<Shared>,
+    dialect: PhantomData<D>,
+}
+
+impl<D: Dialect> StreamingService<D::Request> for Method<D> {
+    type Response = D::Response;
+    type ResponseStream = ReceiverStream<Result<D::Response, Status>>;
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
-    fn call(&mut self, request: Request<Streaming<DiscoveryRequest>>) -> Self::Future {
+    fn call(&mut self, request: Request<Streaming<D::Request>>) -> Self::Future {
         // Room for one answer: a client that does not read gets no more made for it.
         let (answers, receiver) = mpsc::channel(1);
-        tokio::spawn(converse(Arc::clone(&self.shared), request.into_inner(), answers));
+        tokio::spawn(converse::<D>(Arc::clone(&self.shared), request.into_inner(), answers));
         std::future::ready(Ok(Response::new(ReceiverStream::new(receiver))))
     }
 }
 
 /// One stream, to its end.
-async fn converse(shared: Arc<Shared>, mut requests: Streaming<DiscoveryRequest>, answers: Sender) {
-    shared.counters.streams.add();
+async fn converse<D: Dialect>(
+    shared: Arc<Shared>,
+    mut requests: Streaming<D::Request>,
+    answers: mpsc::Sender<Result<D::Response, Status>>,
+) {
+    let _open = Open::new(&shared.counters.streams);
     let mut subscription = Subscription::new(&shared);
+    let mut dialect = D::default();
     loop {
-        let answer = tokio::select! {
-            () = answers.closed() => break,
-            request = requests.message() => match request {
-                Ok(Some(request)) => subscription.take(request).await,
-                Ok(None) | Err(_) => break,
-            },
-            () = subscription.due() => Ok(subscription.renew().await),
-        };
-        let failed = answer.is_err();
-        if let Some(answer) = answer.transpose()
-            && (answers.send(answer).await.is_err() || failed)
+        tokio::select! {
+            () = answers.closed() => return,
+            request = requests.message() => {
+                let Ok(Some(request)) = request else { return };
+                if let Err(status) = dialect.take(&mut subscription, request) {
+                    let _ = answers.send(Err(status)).await;
+                    return;
+                }
+            }
+            () = subscription.due() => {}
+        }
+        if let Some(answer) = dialect.answer(&mut subscription).await
+            && answers.send(Ok(answer)).await.is_err()
         {
-            break;
+            return;
         }
     }
-    shared.counters.streams.subtract();
+}
+
+/// Counts a stream as long as it lives.
+struct Open<'a>(&'a Counter);
+
+impl<'a> Open<'a> {
+    fn new(counter: &'a Counter) -> Self {
+        counter.add();
+        Self(counter)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.subtract();
+    }
 }

@@ -41,7 +41,15 @@ impl Client {
         let mut stream = self.open(address, name)?;
         write!(stream, "GET / HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n")?;
         let mut text = String::new();
-        stream.read_to_string(&mut text)?;
+        let mut buffer = [0; 1024];
+        // Envoy keeps the connection open for a second after its answer.
+        while !text.ends_with("opened\n") {
+            let count = stream.read(&mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            text.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap()));
+        }
         let leaf = stream.conn.peer_certificates().unwrap().first().unwrap().clone();
         let (_, leaf) = x509_parser::parse_x509_certificate(&leaf).unwrap();
         Ok(Answer { serial: leaf.raw_serial_as_string(), text })

@@ -11,6 +11,17 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir_envoy::Binary;
 
+/// How Envoy asks the issuer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// One stream for all names, as the shipped configuration does it.
+    Aggregated,
+    /// One stream for each name, `DeltaSecrets`.
+    Delta,
+    /// One stream for each name, `StreamSecrets`.
+    Whole,
+}
+
 pub(crate) struct Opener {
     child: Child,
     admin: SocketAddr,
@@ -20,21 +31,19 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
-    pub(crate) fn start(issuer: &Path) -> Self {
+    pub(crate) fn start(issuer: &Path, way: Way) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("envoy.json");
-        fs::write(&config, configuration(issuer).to_string()).unwrap();
+        fs::write(&config, configuration(issuer, way).to_string()).unwrap();
         let address_file = folder.path().join("admin");
-        let log = fs::File::create(std::env::var("OPENER_LOG").unwrap_or("/dev/null".into())).unwrap();
         let child = Command::new(Binary::find().unwrap().path())
             .arg("--config-path")
             .arg(&config)
             .arg("--admin-address-path")
             .arg(&address_file)
-            .args(["--disable-hot-restart", "--concurrency", "2", "--log-level"])
-            .arg(std::env::var("OPENER_LEVEL").unwrap_or("warning".into()))
+            .args(["--disable-hot-restart", "--concurrency", "2", "--log-level", "error"])
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -95,7 +104,7 @@ fn ask(admin: SocketAddr, path: &str) -> Option<String> {
     Some(answer.split_once("\r\n\r\n")?.1.to_owned())
 }
 
-fn configuration(issuer: &Path) -> Value {
+fn configuration(issuer: &Path, way: Way) -> Value {
     let http = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "opened",
@@ -105,22 +114,27 @@ fn configuration(issuer: &Path) -> Value {
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]
     });
-    let api = std::env::var("OPENER_API").unwrap_or("GRPC".into());
+    let api = |api_type: &str| {
+        json!({"api_type": api_type, "transport_api_version": "V3", "set_node_on_first_message_only": true,
+            "grpc_services": [{"envoy_grpc": {"cluster_name": "issuer", "retry_policy": {
+                "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}}}]})
+    };
+    let (source, dynamic) = match way {
+        Way::Aggregated => (json!({"resource_api_version": "V3", "ads": {}}), json!({"ads_config": api("DELTA_GRPC")})),
+        Way::Delta => (json!({"resource_api_version": "V3", "api_config_source": api("DELTA_GRPC")}), json!({})),
+        Way::Whole => (json!({"resource_api_version": "V3", "api_config_source": api("GRPC")}), json!({})),
+    };
     let selector = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.cert_selectors.on_demand_secret.v3.Config",
-        "config_source": {
-            "resource_api_version": "V3",
-            "initial_fetch_timeout": "5s",
-            "api_config_source": {"api_type": api, "transport_api_version": "V3",
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "issuer"}}]}
-        },
+        "config_source": source,
         "certificate_mapper": {"name": "sni", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.cert_mappers.sni.v3.SNI",
-            "default_value": "*"}}
+            "default_value": "(no server name)"}}
     });
     json!({
         "node": {"id": "test", "cluster": "test"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "dynamic_resources": dynamic,
         "static_resources": {
             "listeners": [{
                 "name": "opener",
@@ -128,6 +142,7 @@ fn configuration(issuer: &Path) -> Value {
                 "listener_filters": [{"name": "tls_inspector", "typed_config": {
                     "@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"}}],
                 "filter_chains": [{
+                    "transport_socket_connect_timeout": "3s",
                     "transport_socket": {"name": "tls", "typed_config": {
                         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
                         "disable_stateless_session_resumption": true,

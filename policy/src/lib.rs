@@ -39,6 +39,7 @@ mod git;
 mod labels;
 mod lists;
 mod method;
+mod order;
 mod path;
 mod pattern;
 mod policy;

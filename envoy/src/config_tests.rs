@@ -43,7 +43,7 @@ fn ports_and_path_are_set() {
 fn both_lists_of_addresses_agree() {
     let document = shipped();
     let rules = "/typed_config/rules/policies/public-address/permissions/0/and_rules/rules/1/not_rule/or_rules/rules";
-    let rbac: Vec<IpNet> = manager(&document)["http_filters"][3]
+    let rbac: Vec<IpNet> = manager(&document)["http_filters"][4]
         .pointer(rules)
         .unwrap()
         .as_array()
@@ -58,7 +58,7 @@ fn both_lists_of_addresses_agree() {
         .collect();
     assert_eq!(rbac, ranges(&document));
     let cache = |document: &Value| document.pointer(CLUSTER_CACHE).unwrap().clone();
-    assert_eq!(manager(&document)["http_filters"][2]["typed_config"]["dns_cache_config"], cache(&document));
+    assert_eq!(manager(&document)["http_filters"][3]["typed_config"]["dns_cache_config"], cache(&document));
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn an_exception_opens_its_network_and_no_more() {
     assert!(!refused("10.1.0.0") && !refused("10.1.255.255"));
     assert!(refused("10.0.255.255") && refused("10.2.0.0") && refused("127.0.0.1"));
     let permissions =
-        &manager(&document)["http_filters"][3]["typed_config"]["rules"]["policies"]["public-address"]["permissions"];
+        &manager(&document)["http_filters"][4]["typed_config"]["rules"]["policies"]["public-address"]["permissions"];
     assert_eq!(permissions.as_array().unwrap().len(), 2);
     assert_eq!(permissions[1]["matcher"]["name"], "10.1.0.0/16");
 }
@@ -167,8 +167,9 @@ fn an_exception_may_cover_whole_ranges() {
 fn the_stand_in_comes_after_the_decision() {
     let changes = Changes { stand_in: Some("127.0.0.2:4711".parse().unwrap()), ..Changes::default() };
     let document = forward_proxy(&changes).unwrap();
-    assert_eq!(filter_names(&document)[1..4], ["weir", "stand-in", "envoy.filters.http.dynamic_forward_proxy"]);
-    assert_eq!(manager(&document)["http_filters"][3]["typed_config"]["allow_dynamic_host_from_filter_state"], true);
+    let names = ["weir", "stand-in", "not-inspected", "envoy.filters.http.dynamic_forward_proxy"];
+    assert_eq!(filter_names(&document)[1..5], names);
+    assert_eq!(manager(&document)["http_filters"][4]["typed_config"]["allow_dynamic_host_from_filter_state"], true);
 }
 
 #[test]
@@ -184,7 +185,7 @@ fn a_static_filter_needs_no_discovery() {
 #[test]
 fn without_the_plugin_the_rest_stays() {
     let document = forward_proxy(&Changes { filter: Filter::Absent, ..Changes::default() }).unwrap();
-    assert_eq!(filter_names(&document)[1], "envoy.filters.http.dynamic_forward_proxy");
+    assert_eq!(filter_names(&document)[1..3], ["not-inspected", "envoy.filters.http.dynamic_forward_proxy"]);
     assert_eq!(filter_names(&document).len(), filter_names(&shipped()).len() - 1);
 }
 

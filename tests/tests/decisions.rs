@@ -249,7 +249,7 @@ fn own(case: &DecisionCase, way: Way) -> Option<Own> {
 fn decisions(mut proxy: Proxy, tls: bool) -> BTreeMap<&'static str, u32> {
     let failures = Failures::default();
     let mut ran = BTreeMap::new();
-    let mut counts = BTreeMap::new();
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let before = proxy.counters();
     let vms = proxy.stat("wasm.envoy.wasm.runtime.v8.active");
     for group in weir_cases::decisions() {

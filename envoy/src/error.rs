@@ -24,11 +24,13 @@ pub enum Error {
     Plugin(String),
     /// A configuration file of this crate lost the place that has to be changed.
     Config {
-        /// `forward-proxy.yaml` or `filter.yaml`.
+        /// The shipped file.
         file: &'static str,
         /// What is missing, as a path into the document.
         place: String,
     },
+    /// The roots that origins are checked against are nowhere; these places were looked at.
+    NoRoots(String),
     /// The policy was refused by the plugin; each message is one line of its own.
     PolicyRefused(Vec<String>),
     /// Envoy ended although nobody asked it to.
@@ -81,6 +83,11 @@ impl fmt::Display for Error {
             Self::Config { file, place } => {
                 write!(f, "{file}: there is no {place}, which has to be changed here")
             }
+            Self::NoRoots(places) => write!(
+                f,
+                "the roots that certificates of origins are checked against are at none of {places}; install \
+                 ca-certificates, or name a bundle"
+            ),
             Self::PolicyRefused(messages) => {
                 f.write_str("the plugin refused the policy")?;
                 quote(f, messages)

@@ -44,4 +44,4 @@ pub use logs::{Line, LogLine};
 
 pub use plugin::{Built, Plugin};
 pub use running::Running;
-pub use stand_in::{Received, StandIn};
+pub use stand_in::{Received, StandIn, Transport};

@@ -37,6 +37,7 @@ mod wasm;
 pub use binary::Binary;
 pub use ecds::Configuration;
 pub use error::{Error, Result};
+pub use folder::Folder;
 pub use launch::Launch;
 pub use logs::{Line, LogLine};
 

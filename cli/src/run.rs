@@ -60,7 +60,7 @@ pub(crate) struct Run {
     /// Policy document (JSON)
     #[arg(long, short, value_name = "FILE", required_unless_present = "print_environment")]
     policy: Option<PathBuf>,
-    /// Shell command that runs first, with access to the whole internet; nothing of it lives on
+    /// Shell command that runs first, with the whole internet; nothing of it lives on
     #[arg(long, value_name = "COMMAND")]
     setup: Option<OsString>,
     /// Leave the command no way out but the proxy (Linux; root or user namespaces)
@@ -69,7 +69,7 @@ pub(crate) struct Run {
     /// Private network that may be reached all the same; can be repeated
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_upstream: Vec<IpNet>,
-    /// CA certificates (PEM) that origins are checked against; unless given, those of `SSL_CERT_FILE` or the system
+    /// CA certificates (PEM) that origins are checked against; the system's unless given
     #[arg(long, value_name = "FILE")]
     roots: Option<PathBuf>,
     /// Print no summary

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Mistake,
     /// 3: `explain`: the request is refused.
     Denied,
+    /// `run`: what the command ended with, 128 and the signal's number where a signal ended it.
+    Command(u8),
 }
 
 impl Termination for Exit {
@@ -22,6 +24,7 @@ impl Termination for Exit {
             Exit::Failure => 1,
             Exit::Mistake => 2,
             Exit::Denied => 3,
+            Exit::Command(code) => code,
         })
     }
 }

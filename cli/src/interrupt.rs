@@ -4,6 +4,7 @@
 //! once would leave the folder behind; SIGQUIT remains for whoever cannot wait.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,7 +27,7 @@ impl Interrupt {
     pub(crate) fn watch() -> io::Result<Interrupt> {
         let came = Arc::new(AtomicBool::new(false));
         let mut impatient = Vec::new();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)) {
             // In this order: the first signal finds the flag unset and only sets it.
             impatient.push(flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&came))?);
             flag::register(signal, Arc::clone(&came))?;
@@ -44,5 +45,15 @@ impl Interrupt {
     /// Whether a signal came.
     pub(crate) fn came(&self) -> bool {
         self.came.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether whoever started this process told it to ignore `signal`, as `nohup` does.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: sigaction with no new action only writes the present one; all zeros is a valid value of it.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }

@@ -14,6 +14,7 @@ mod input;
 mod interrupt;
 mod limits;
 mod place;
+mod run;
 mod table;
 mod terminal;
 mod up;
@@ -27,6 +28,7 @@ Examples:
   weir demo                                           see it decide, in a real Envoy
   weir check policy.json                              read a policy as the plugin does
   weir explain --policy policy.json GET http://github.com/
+  weir run --policy policy.json -- npm test           a command with the internet that it allows
   weir up --policy policy.json                        a proxy with this policy, until Ctrl-C
 
 Exit codes: 0 done, allowed; 1 failed; 2 a mistake in a policy or the command line; 3 denied.
@@ -46,7 +48,11 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Up(up::Up),
+    Run(run::Run),
     Build(build::Build),
+    /// What `run --isolate` starts inside the new namespaces
+    #[command(hide = true)]
+    Isolated(run::Isolated),
 }
 
 fn main() -> Exit {
@@ -55,6 +61,8 @@ fn main() -> Exit {
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Up(up) => up.run(),
+        Command::Run(run) => run.run(),
+        Command::Isolated(isolated) => isolated.run(),
         Command::Build(build) => build.run(),
     }
 }

@@ -60,7 +60,7 @@ pub(crate) struct Up {
 }
 
 /// A network, or one address.
-fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     let address = text.parse::<IpAddr>().map(IpNet::from);
     text.parse::<IpNet>().or(address).map_err(|_| "write a network such as 10.1.2.0/24, or an address".to_owned())
 }

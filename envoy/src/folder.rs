@@ -17,14 +17,18 @@ const LOCK: &str = "in-use";
 /// A folder this young may be one whose lock is just being taken.
 const YOUNG: Duration = Duration::from_mins(1);
 
-pub(crate) struct Folder {
+/// A folder that only its owner may enter, until this is dropped.
+pub struct Folder {
     folder: TempDir,
     _lock: File,
 }
 
 impl Folder {
     /// In `base`, or else in the system's folder for temporary files.
-    pub(crate) fn new(base: Option<&Path>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn new(base: Option<&Path>) -> Result<Self> {
         let base = base.map_or_else(std::env::temp_dir, Path::to_owned);
         remove_left_over(&base, YOUNG);
         let folder = tempfile::Builder::new()
@@ -37,7 +41,8 @@ impl Folder {
         Ok(Self { folder, _lock: lock })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 }

@@ -38,6 +38,7 @@ mod wasm;
 pub use binary::Binary;
 pub use ecds::Configuration;
 pub use error::{Error, Result};
+pub use folder::Folder;
 pub use issuer::{CertificateAuthority, Issuer};
 pub use launch::Launch;
 pub use logs::{Line, LogLine};

@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod explain;
 mod help;
+mod run;
 mod up;
 
 use std::fs;

@@ -1,0 +1,133 @@
+//! The proxy of one command: an Envoy with a policy and, where TLS is inspected, the CA that its certificates come from.
+//!
+//! Both are made for this run and gone with it. The key of the CA never leaves the private folder.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use weir_envoy::{Binary, Error, Launch, Line, Plugin, Running};
+
+use super::environment::Trust;
+use crate::document::Document;
+
+/// Whether the proxy looks into TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tls {
+    /// No.
+    Passthrough,
+    /// Yes.
+    Inspected,
+}
+
+impl Tls {
+    /// What the policy says.
+    pub(crate) fn of(document: &Document) -> Tls {
+        if document.policy.inspects() { Tls::Inspected } else { Tls::Passthrough }
+    }
+}
+
+/// What every proxy of a run is made of.
+pub(crate) struct Parts {
+    plugin: Plugin,
+    binary: Binary,
+    allow_upstream: Vec<IpNet>,
+    roots: Option<PathBuf>,
+}
+
+impl Parts {
+    /// Finds, builds or fetches them, which may take long the first time.
+    pub(crate) fn find(allow_upstream: &[IpNet], roots: Option<PathBuf>) -> Result<Parts, Failed> {
+        Ok(Parts {
+            plugin: Plugin::locate().map_err(Failed::Envoy)?,
+            binary: Binary::find().map_err(Failed::Envoy)?,
+            allow_upstream: allow_upstream.to_vec(),
+            roots: roots.or_else(super::bundle::roots),
+        })
+    }
+
+    /// The private networks that may be reached all the same.
+    pub(crate) fn allow_upstream(&self) -> &[IpNet] {
+        &self.allow_upstream
+    }
+}
+
+/// Why there is no proxy.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// Envoy or the plugin.
+    Envoy(Error),
+    /// The files of the run.
+    #[expect(dead_code, reason = "until the issuer is there")]
+    Files(io::Error),
+    /// TLS is to be inspected, and nothing says which origins to trust.
+    NoRoots,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed::Envoy(error) => error.fmt(f),
+            Failed::Files(error) => write!(f, "the files of this run: {error}"),
+            Failed::NoRoots => f.write_str(
+                "this system's CA certificates are at none of the usual places; name them with --roots or SSL_CERT_FILE",
+            ),
+        }
+    }
+}
+
+/// A proxy that runs.
+pub(crate) struct Proxy {
+    envoy: Running,
+    trust: Option<Trust>,
+}
+
+impl Proxy {
+    /// Starts it with a policy; `on_line` gets each line of its logs.
+    pub(crate) fn start(
+        parts: &Parts,
+        policy: &[u8],
+        tls: Tls,
+        on_line: impl Fn(&Line<'_>) + Send + Sync + 'static,
+    ) -> Result<Proxy, Failed> {
+        let launch = Launch::new(parts.plugin.path()).binary(parts.binary.clone()).policy(policy).on_line(on_line);
+        let launch = parts.allow_upstream.iter().fold(launch, |launch, network| launch.allow_upstream(*network));
+        if tls == Tls::Inspected {
+            return Err(Failed::NoRoots);
+        }
+        let _ = &parts.roots;
+        Ok(Proxy { envoy: launch.start().map_err(Failed::Envoy)?, trust: None })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.envoy.address()
+    }
+
+    /// What the command has to trust, where TLS is inspected.
+    pub(crate) fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
+    }
+
+    /// Folders that an isolated command must not see: whoever can write them can change the policy or sign certificates.
+    pub(crate) fn hidden(&self) -> Vec<PathBuf> {
+        vec![self.envoy.folder().to_owned()]
+    }
+
+    /// Whether Envoy still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.envoy.is_alive()
+    }
+
+    /// How Envoy ended.
+    pub(crate) fn death(&mut self) -> String {
+        self.envoy.wait().map_or_else(|error| error.to_string(), |status| format!("Envoy ended by itself ({status})"))
+    }
+
+    /// Stops it; everything that it had to tell has been told then.
+    pub(crate) fn stop(self) {
+        self.envoy.stop();
+    }
+}

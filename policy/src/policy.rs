@@ -331,10 +331,10 @@ impl Policy {
         self.entries.get(usize::try_from(id.get()).ok()?.checked_sub(1)?)
     }
 
-    /// The tunnel that Envoy opens for a CONNECT that goes on. `None` for any other request, for one
-    /// inside TLS, where nobody opens another tunnel, and where no TLS is looked into at all.
+    /// The tunnel that Envoy opens for a CONNECT that goes on. `None` for any other request, and for
+    /// one inside TLS that was looked into, where nobody opens another tunnel.
     pub fn tunnel(&self, request: &Request<'_>) -> Option<Tunnel> {
-        if !self.inspects || !request.is_connect() || request.transport != Transport::Cleartext {
+        if !request.is_connect() || request.transport != Transport::Cleartext {
             return None;
         }
         let authority = Authority::parse(request.authority).ok()?;

@@ -77,11 +77,12 @@ fn in_audit_mode_a_tunnel_that_would_be_refused_is_announced() {
 }
 
 #[test]
-fn where_no_tls_is_looked_into_no_tunnel_is_announced() {
+fn a_proxy_that_could_look_inside_is_told_not_to() {
     let (host, root) = Host::with_policy(&policy(""));
     let outcome = host.request(root, &connect("example.com:443"));
-    assert!(outcome.goes_on && outcome.tunnel.is_none(), "{outcome:?}");
-    assert_eq!(outcome.calls, [Call::Pairs]);
+    assert!(outcome.goes_on);
+    assert_eq!(outcome.tunnel, Some(("example.com".to_owned(), "passthrough".to_owned())));
+    assert_eq!(outcome.calls, [Call::Pairs, Call::SetProperty, Call::SetProperty]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod audit;
 mod build;
+mod ca;
 mod check;
 mod demo;
 mod document;
@@ -12,6 +13,7 @@ mod exit;
 mod explain;
 mod input;
 mod interrupt;
+mod issuer;
 mod limits;
 mod place;
 mod run;
@@ -30,6 +32,7 @@ Examples:
   weir explain --policy policy.json GET http://github.com/
   weir run --policy policy.json -- npm test           a command with the internet that it allows
   weir up --policy policy.json                        a proxy with this policy, until Ctrl-C
+  weir ca init                                        the authority that TLS inspection needs
 
 Exit codes: 0 done, allowed; 1 failed; 2 a mistake in a policy or the command line; 3 denied.
 Data is printed to standard output, words to standard error. NO_COLOR is obeyed.";
@@ -50,6 +53,8 @@ enum Command {
     Up(up::Up),
     Run(run::Run),
     Build(build::Build),
+    Ca(ca::Ca),
+    Issuer(issuer::Issuer),
     /// What `run --isolate` starts inside the new namespaces
     #[command(hide = true)]
     Isolated(run::Isolated),
@@ -64,5 +69,7 @@ fn main() -> Exit {
         Command::Run(run) => run.run(),
         Command::Isolated(isolated) => isolated.run(),
         Command::Build(build) => build.run(),
+        Command::Ca(ca) => ca.run(),
+        Command::Issuer(issuer) => issuer.run(),
     }
 }

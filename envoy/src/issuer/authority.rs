@@ -3,7 +3,7 @@
 //! Whoever has the key can impersonate every site to those clients, so it must never be used when others could have read
 //! it, and nothing here shows it.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, GeneralSubtree, IsCa, KeyPair,
     KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256,
 };
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -45,6 +46,7 @@ impl Default for Options {
 /// A certificate authority, ready to sign.
 pub struct CertificateAuthority {
     pem: String,
+    fingerprint: String,
     signer: rcgen::Issuer<'static, KeyPair>,
     not_after: SystemTime,
     is_root: bool,
@@ -128,7 +130,11 @@ impl CertificateAuthority {
         let is_root = certificate.subject().as_raw() == certificate.issuer().as_raw();
         let permitted = permitted(&certificate).map_err(|reason| Error::Unusable { path: path.clone(), reason })?;
         let signer = rcgen::Issuer::from_ca_cert_pem(&pem, key).map_err(Error::from)?;
-        Ok(Self { pem, signer, not_after, is_root, permitted })
+        let fingerprint = Sha256::digest(&block.contents).iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        Ok(Self { pem, fingerprint, signer, not_after, is_root, permitted })
     }
 
     /// What clients have to trust (PEM).
@@ -139,6 +145,17 @@ impl CertificateAuthority {
     /// When it ends.
     pub fn not_after(&self) -> SystemTime {
         self.not_after
+    }
+
+    /// When it ends, in UTC as RFC 3339 writes it.
+    pub fn expires(&self) -> String {
+        let at = OffsetDateTime::from(self.not_after);
+        format!("{}T{:02}:{:02}:{:02}Z", at.date(), at.hour(), at.minute(), at.second())
+    }
+
+    /// The SHA-256 of the certificate in hexadecimal digits, by which two people can compare it.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// The domains that it is constrained to; none means all names.
@@ -236,3 +253,7 @@ fn permitted(certificate: &X509Certificate<'_>) -> std::result::Result<Vec<Strin
     });
     Ok(names.collect())
 }
+
+#[cfg(test)]
+#[path = "authority_tests.rs"]
+mod tests;

@@ -48,3 +48,31 @@ impl Cache {
         self.leaves.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::authority::{CertificateAuthority, Options};
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = CertificateAuthority::create(&folder.path().join("ca"), &Options::default()).unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(|name| HostName::parse(name).unwrap());
+        let mint = |name| Arc::new(authority.mint(name, Duration::from_hours(1)).unwrap());
+        let mut cache = Cache::new(2);
+        cache.put(&a, mint(&a));
+        cache.put(&b, mint(&b));
+        cache.put(&b, mint(&b));
+        assert_eq!((cache.len(), cache.used.len()), (2, 2));
+        assert!(cache.get(&a).is_some());
+        cache.put(&c, mint(&c));
+        assert!(cache.get(&a).is_some() && cache.get(&b).is_none() && cache.get(&c).is_some());
+        assert_eq!((cache.len(), cache.used.len()), (2, 2));
+        let mut none = Cache::new(0);
+        none.put(&a, mint(&a));
+        assert_eq!(none.len(), 0);
+    }
+}

@@ -245,3 +245,6 @@ impl Drop for Open<'_> {
         self.0.subtract();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+//! Where this machine keeps the certificates that it trusts already.
+
+use std::env;
+use std::path::PathBuf;
+
+/// Debian and Alpine, Fedora and RHEL, `openSUSE`, RHEL's generated file, `macOS` and old Alpine, `FreeBSD`.
+const PLACES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+];
+
+/// The file with the roots in use: what `SSL_CERT_FILE` names (a company's own, say), or else the system's.
+pub fn system_roots() -> Option<PathBuf> {
+    let named = env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    named.into_iter().chain(PLACES.iter().map(PathBuf::from)).find(|path| path.is_file())
+}

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::config::{self, at, parse};
@@ -22,6 +24,8 @@ pub enum Configuration {
     EmptyAny,
     /// A `google.protobuf.StringValue`: the plugin gets these bytes as they are.
     Text(Vec<u8>),
+    /// A `google.protobuf.BytesValue`: the plugin gets these bytes as they are, text or not.
+    Bytes(Vec<u8>),
     /// A `google.protobuf.Struct` of this JSON object: the plugin gets it encoded.
     Struct(Vec<u8>),
 }
@@ -48,6 +52,10 @@ pub fn typed_config(wasm: &Path, configuration: &Configuration) -> Result<Value>
             let text = str::from_utf8(bytes)
                 .map_err(|_| Error::PolicyRefused(vec!["policy: the document is not UTF-8".into()]))?;
             *place = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text});
+        }
+        Configuration::Bytes(bytes) => {
+            let value = STANDARD.encode(bytes);
+            *place = json!({"@type": "type.googleapis.com/google.protobuf.BytesValue", "value": value});
         }
         Configuration::Struct(bytes) => {
             let object: Value = serde_json::from_slice(bytes)

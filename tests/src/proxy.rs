@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir_envoy::{Launch, Plugin, Running, StandIn};
 
@@ -68,25 +67,6 @@ impl Proxy {
         if let Err(error) = self.envoy.set_policy(policy) {
             panic!("{}: {error}", String::from_utf8_lossy(policy));
         }
-    }
-
-    /// Hands the plugin bytes that need not be text, which only a `BytesValue` can carry, and returns what it said when
-    /// it refused them.
-    pub fn refuse_bytes(&mut self, document: &[u8]) -> Vec<String> {
-        const REJECTED: &str = "extension_config_discovery.http_filter.weir.update_rejected";
-        let file = self.envoy.folder().join("filter.json");
-        let now = std::fs::read(&file).expect("the launcher's filter.json");
-        let mut resource: Value = serde_json::from_slice(&now).expect("JSON");
-        *resource.pointer_mut("/resources/0/typed_config/config/configuration").expect("a configuration") =
-            bytes_value(document);
-        let beside = file.with_extension("new");
-        std::fs::write(&beside, resource.to_string()).expect("a file");
-        let lines = self.envoy.plugin_lines().len();
-        let before = self.stat(REJECTED);
-        std::fs::rename(&beside, &file).expect("a rename");
-        assert!(self.wait_for(|proxy| proxy.stat(REJECTED) > before), "the policy was not refused");
-        self.envoy.wait_for_logs(COUNTERS, |log, _| log.iter().filter_map(|line| line.from_plugin()).count() > lines);
-        self.envoy.plugin_lines().split_off(lines)
     }
 
     /// A plain HTTP/1.1 connection.
@@ -176,34 +156,5 @@ impl Proxy {
                 || message.contains("panicked")
         };
         self.envoy.log_lines().into_iter().map(|line| line.message).filter(|message| bad(message)).collect()
-    }
-}
-
-/// Bytes that need not be text, as the configuration of a plugin.
-pub fn bytes_value(document: &[u8]) -> Value {
-    json!({"@type": "type.googleapis.com/google.protobuf.BytesValue", "value": base64(document)})
-}
-
-/// RFC 4648 section 4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let number = three.iter().chain(&[0; 3]).take(3).fold(0, |number, byte| number << 8 | usize::from(*byte));
-        for place in 0..4 {
-            let digit = DIGITS[number >> (18 - 6 * place) & 63];
-            text.push(if place > three.len() { '=' } else { char::from(digit) });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn base64() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(super::base64(bytes.as_bytes()), text);
-        }
     }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use weir_cases::RefusedPolicy;
 use weir_envoy::{Binary, Configuration, Error};
 use weir_policy::Policy;
 use weir_tests::cases::{Way, parallel, send};
-use weir_tests::proxy::{bytes_value, launch, ok};
+use weir_tests::proxy::{launch, ok};
 use weir_tests::{Failures, Outcome, Proxy, connect, http1};
 
 const OPEN: &[u8] = br#"{"internet_access": "on", "allowlist": {"preset": "all"}, "name": "setup"}"#;
@@ -138,18 +138,14 @@ fn a_running_envoy_keeps_its_policy() {
     let passes = |connection: &mut http1::Connection, host: &str| get(connection, host).status() == Some(200);
     for case in &cases {
         failures.check(&case.id, passes(&mut proxy.http1(), "example.com"), "the policy before does not hold");
-        let lines = if str::from_utf8(&case.document).is_ok() {
-            match proxy.envoy.set_policy(&*case.document) {
-                Err(Error::PolicyRefused(lines)) => lines,
-                Err(other) => panic!("{}: {other}", case.id),
-                Ok(()) => {
-                    failures.add(&case.id, "was accepted");
-                    proxy.set_policy(AGENT);
-                    continue;
-                }
+        let lines = match proxy.envoy.set_configuration(&configuration(&case.document)) {
+            Err(Error::PolicyRefused(lines)) => lines,
+            Err(other) => panic!("{}: {other}", case.id),
+            Ok(()) => {
+                failures.add(&case.id, "was accepted");
+                proxy.set_policy(AGENT);
+                continue;
             }
-        } else {
-            proxy.refuse_bytes(&case.document)
         };
         check_told(&failures, case, "running", &lines);
         failures.check(&case.id, passes(&mut proxy.http1(), "example.com"), "the policy was not kept: allows no more");
@@ -168,19 +164,19 @@ fn a_running_envoy_keeps_its_policy() {
     eprintln!("{} policies refused by a running Envoy", cases.len());
 }
 
+/// Bytes that are no text fit in no protobuf string.
+fn configuration(document: &[u8]) -> Configuration {
+    match str::from_utf8(document) {
+        Ok(_) => Configuration::Text(document.to_vec()),
+        Err(_) => Configuration::Bytes(document.to_vec()),
+    }
+}
+
 /// Envoy with the plugin in its chain from the start: its exit status and what it wrote.
 fn start_fresh(document: &[u8], folder: &Path) -> (Option<i32>, String) {
     let binary = ok(Binary::find());
-    let mut config = ok(launch().static_filter().envoy_config(Path::new("/unused")));
-    let filters = config
-        .pointer_mut("/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters")
-        .and_then(Value::as_array_mut)
-        .unwrap();
-    let weir = filters.iter_mut().find(|filter| filter["name"] == "weir").unwrap();
-    weir.pointer_mut("/typed_config/config").unwrap()["configuration"] = match str::from_utf8(document) {
-        Ok(text) => json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": text}),
-        Err(_) => bytes_value(document),
-    };
+    let launch = launch().configuration(configuration(document)).static_filter();
+    let config = ok(launch.envoy_config(Path::new("/unused")));
     let file = folder.join("envoy.json");
     std::fs::write(&file, config.to_string()).unwrap();
     let log = std::fs::File::create(folder.join("log")).unwrap();

@@ -20,6 +20,10 @@ up policy="policy.json":
 test:
     cargo test
 
+# Real clients through `weir run` against the real registries, so far as this machine reaches them.
+try-registries:
+    bash tests/try-registries
+
 # The case tables on wasm32 under Node.
 test-wasm:
     bash .ci/test-wasm
@@ -42,6 +46,10 @@ fuzz seconds="30":
 # What a decision costs, natively, beside a hash set and a loop.
 bench-decision:
     cargo bench -p weir-bench --bench decision
+
+# What a request costs Envoy, with the plugin and without, in interleaved rounds.
+bench-request:
+    cargo bench -p weir-bench --bench request
 
 # All that CI runs.
 ci:

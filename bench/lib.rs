@@ -1,1 +1,3 @@
 //! Benchmarks live in `benches/`, their committed results in `results/`.
+
+pub mod rounds;

@@ -105,7 +105,7 @@ impl Explain {
             data(explanation.object());
         } else {
             explanation.print();
-            for note in notes(&document, &target) {
+            for note in notes(&explanation, &target) {
                 words(format_args!("{} {note}", paint(FAINT, "note:")));
             }
         }
@@ -203,7 +203,7 @@ fn sent<'t>(document: &Document, method: &'t [u8], target: &Target<'t>, headers:
             headers,
         });
     }
-    let inside = document.policy.tls() == Tls::Inspected;
+    let inside = sent.iter().any(|sent: &Sent<'_>| is_looked_into(document, &sent.request()));
     if target.scheme != Scheme::Tunnel && (inside || !target.is_tunnelled()) {
         let transport = if target.is_tunnelled() {
             Transport::Tls { server_name: target.server_name() }
@@ -214,6 +214,11 @@ fn sent<'t>(document: &Document, method: &'t [u8], target: &Target<'t>, headers:
         sent.push(Sent { method, authority, path: target.path(), transport, headers: headers.clone() });
     }
     sent
+}
+
+/// Whether this opens a tunnel that Envoy looks into.
+fn is_looked_into(document: &Document, connect: &Request<'_>) -> bool {
+    document.policy.tunnel(connect).is_some_and(|tunnel| tunnel.tls == Tls::Inspected)
 }
 
 /// What was decided about each request that was sent: the last one, or the first that was refused,
@@ -307,13 +312,15 @@ fn problem(report: &Report<'_>) -> Value {
 }
 
 /// What the reader may not expect of what a client sends.
-fn notes(document: &Document, target: &Target<'_>) -> Vec<String> {
+fn notes(explanation: &Explanation<'_>, target: &Target<'_>) -> Vec<String> {
     let mut notes = Vec::new();
-    if target.is_tunnelled() && document.policy.tls() == Tls::Passthrough {
+    let inspected =
+        explanation.taken.first().is_some_and(|(_, connect, ..)| is_looked_into(explanation.document, connect));
+    if target.is_tunnelled() && !inspected {
         notes.push("the request itself stays inside the tunnel: the plugin sees the CONNECT alone".to_owned());
     }
-    if target.is_tunnelled() && document.policy.tls() == Tls::Inspected {
-        notes.push("this holds where Envoy looks into TLS, which \"tls\": \"inspected\" says of it".to_owned());
+    if target.is_tunnelled() && inspected {
+        notes.push("this holds where Envoy looks into TLS, as inspecting-proxy.yaml does".to_owned());
     }
     if target.scheme == Scheme::Ws {
         notes.push(format!(

@@ -2,11 +2,6 @@
 
 use weir_policy::{Limits, Methods, Ports};
 
-/// Whether a tunnel would hide what matters.
-pub(crate) fn concern_the_inside(limits: &Limits) -> bool {
-    limits.methods.are_restricted() || limits.paths.is_some()
-}
-
 /// The methods.
 pub(crate) fn methods(limits: &Limits) -> String {
     match &limits.methods {

@@ -24,11 +24,13 @@ pub enum Error {
     Plugin(String),
     /// A configuration file of this crate lost the place that has to be changed.
     Config {
-        /// `forward-proxy.yaml` or `filter.yaml`.
+        /// The shipped file.
         file: &'static str,
         /// What is missing, as a path into the document.
         place: String,
     },
+    /// The roots that origins are checked against are nowhere; these places were looked at.
+    NoRoots(String),
     /// The policy was refused by the plugin; each message is one line of its own.
     PolicyRefused(Vec<String>),
     /// Envoy ended although nobody asked it to.
@@ -49,6 +51,8 @@ pub enum Error {
     },
     /// The admin interface answered something else than expected.
     Admin(String),
+    /// The certificate authority or the issuer.
+    Issuer(crate::issuer::Error),
     /// A file or a process could not be handled.
     Io {
         /// What was tried, with the path.
@@ -79,6 +83,11 @@ impl fmt::Display for Error {
             Self::Config { file, place } => {
                 write!(f, "{file}: there is no {place}, which has to be changed here")
             }
+            Self::NoRoots(places) => write!(
+                f,
+                "the roots that certificates of origins are checked against are at none of {places}; install \
+                 ca-certificates, or name a bundle"
+            ),
             Self::PolicyRefused(messages) => {
                 f.write_str("the plugin refused the policy")?;
                 quote(f, messages)
@@ -91,6 +100,7 @@ impl fmt::Display for Error {
                 write!(f, "Envoy: no {waited_for} within {} seconds", limit.as_secs())?;
                 quote(f, errors)
             }
+            Self::Issuer(error) => error.fmt(f),
             Self::Admin(reason) => write!(f, "Envoy's admin interface: {reason}"),
             Self::Io { tried, source } => write!(f, "{tried}: {source}"),
         }
@@ -103,6 +113,12 @@ fn quote(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
     }
     f.write_str(":")?;
     lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
+}
+
+impl From<crate::issuer::Error> for Error {
+    fn from(error: crate::issuer::Error) -> Self {
+        Self::Issuer(error)
+    }
 }
 
 impl std::error::Error for Error {

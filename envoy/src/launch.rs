@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::binary::{Binary, OLDEST};
-use crate::config::{self, Changes, Filter};
+use crate::binary::{Binary, OLDEST, OLDEST_INSPECTING};
+use crate::config::{self, Changes, Filter, Inspection};
 use crate::ecds::{self, Configuration};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
@@ -33,6 +33,7 @@ pub struct Launch {
     args: Vec<String>,
     time_limit: Duration,
     listener: Option<Listener>,
+    origin_roots: Option<PathBuf>,
 }
 
 impl Launch {
@@ -51,6 +52,7 @@ impl Launch {
             args: Vec::new(),
             time_limit: Duration::from_secs(30),
             listener: None,
+            origin_roots: None,
         }
     }
 
@@ -105,6 +107,22 @@ impl Launch {
     #[must_use]
     pub fn tunnel_lifetime(mut self, lifetime: Duration) -> Self {
         self.changes.tunnel_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Envoy looks into TLS: `inspecting-proxy.yaml` is started instead of `forward-proxy.yaml`, with certificates from
+    /// the issuer at this Unix socket ([`crate::issuer`]). The policy has to say `"tls": "inspected"`.
+    #[must_use]
+    pub fn inspect(mut self, issuer: impl Into<PathBuf>) -> Self {
+        self.changes.inspection = Some(Inspection { issuer: issuer.into(), origin_roots: None });
+        self
+    }
+
+    /// What the certificates of origins are checked against, a PEM file; the system's bundle unless told. It does nothing
+    /// without [`Launch::inspect`], since then no origin's certificate is seen.
+    #[must_use]
+    pub fn origin_roots(mut self, pem: impl Into<PathBuf>) -> Self {
+        self.origin_roots = Some(pem.into());
         self
     }
 
@@ -181,7 +199,11 @@ impl Launch {
             (Some(wasm), true) => Filter::Static { wasm: wasm.clone(), configuration: self.configuration.clone() },
             (Some(_), false) => Filter::Discovered(filter_file.to_owned()),
         };
-        config::forward_proxy(&Changes { filter, ..self.changes.clone() })
+        let mut changes = Changes { filter, ..self.changes.clone() };
+        if let Some(inspection) = &mut changes.inspection {
+            inspection.origin_roots.clone_from(&self.origin_roots);
+        }
+        config::proxy(&changes)
     }
 
     /// Starts Envoy and returns when it is ready and runs the policy.
@@ -197,6 +219,13 @@ impl Launch {
             let absolute =
                 fs::canonicalize(wasm).map_err(|e| Error::Plugin(format!("the plugin {}: {e}", wasm.display())))?;
             self.wasm = Some(absolute);
+        }
+        if self.changes.inspection.is_some() && binary.version() < OLDEST_INSPECTING {
+            let (path, version) = (binary.path().to_owned(), binary.version());
+            let reason = format!(
+                "it is Envoy {version}, and TLS inspection needs {OLDEST_INSPECTING} or later, which gets certificates on demand"
+            );
+            return Err(Error::UnusableEnvoy { path, reason });
         }
         if binary.version() < OLDEST {
             self.changes.resolved_address_filter = false;

@@ -82,8 +82,8 @@ fn capabilities() -> Result<BTreeSet<String>> {
     Ok(names.keys().cloned().collect())
 }
 
-/// Replaces the SDK's functions that call Envoy: all of its module `hostcalls`, and what makes a call that is not allowed
-/// after inlining.
+/// Replaces the SDK's functions that call Envoy: all of its module `hostcalls`, what makes a call that is not allowed
+/// after inlining, and the default methods that come down to one of them.
 fn cut_off_unused_calls(module: &mut Module, allowed: &BTreeSet<String>) -> Result<()> {
     let refused: BTreeSet<FunctionId> = module
         .imports
@@ -107,6 +107,9 @@ fn cut_off_unused_calls(module: &mut Module, allowed: &BTreeSet<String>) -> Resu
     let wrappers =
         module.funcs.iter_local().filter(|(id, _)| module.funcs.get(*id).name.as_deref().is_some_and(is_wrapper));
     callers.extend(wrappers.map(|(id, _)| id));
+    // A default method only unwraps what its call returns: where the call traps, the method is a trap too.
+    let is_default = |id: &FunctionId| module.funcs.get(*id).name.as_deref().is_some_and(is_default_method);
+    callers.extend(callers_of(module, &callers).into_iter().filter(is_default));
     // The method's own callers have to be the SDK as well: what our code calls is no unused default.
     for id in callers.union(&callers_of(module, &callers)) {
         let name = module.funcs.get(*id).name.as_deref().unwrap_or("a function without a name");
@@ -131,6 +134,11 @@ fn cut_off_unused_calls(module: &mut Module, allowed: &BTreeSet<String>) -> Resu
 fn is_wrapper(name: &str) -> bool {
     name.starts_with("_ZN10proxy_wasm9hostcalls")
         || (name.starts_with("_R") && name.contains("_10proxy_wasm9hostcalls"))
+}
+
+/// Whether a mangled name is of a method that the SDK's traits give to whoever implements them.
+fn is_default_method(name: &str) -> bool {
+    name.starts_with("_ZN10proxy_wasm6traits") || (name.starts_with("_RNvY") && name.contains("_10proxy_wasm6traits"))
 }
 
 /// Whether a mangled name is of the crate `proxy_wasm`, in either of rustc's manglings.
@@ -264,6 +272,24 @@ mod tests {
         assert_eq!(named("_RNvCs1234_10proxy_wasm9hostcalls").unwrap(), 0);
         assert!(named("_ZN11weir_filter4root17h0E").is_err());
         assert!(named("_RNvCs1234_11weir_filter4root").is_err());
+    }
+
+    #[test]
+    fn a_default_method_is_cut_off_with_its_call() {
+        let is_trap = |name: &str| {
+            let mut module = config().parse(&module(&NEEDED, ("env", "proxy_http_call"))).unwrap();
+            let wrapper = module.exports.get_func("proxy_on_configure").unwrap();
+            module.funcs.get_mut(wrapper).name = Some("_ZN10proxy_wasm9hostcalls18dispatch_http_call17h0E".into());
+            let mut caller = walrus::FunctionBuilder::new(&mut module.types, &[], &[]);
+            caller.name(name.into()).func_body().call(wrapper);
+            let caller = caller.finish(vec![], &mut module.funcs);
+            cut_off_unused_calls(&mut module, &BTreeSet::new()).unwrap();
+            let FunctionKind::Local(caller) = &module.funcs.get(caller).kind else { panic!("an import") };
+            matches!(caller.block(caller.entry_block()).instrs.as_slice(), [(ir::Instr::Unreachable(_), _)])
+        };
+        assert!(is_trap("_ZN10proxy_wasm6traits7Context18dispatch_http_call17h0E"));
+        assert!(is_trap("_RNvYNtCs1_11weir_filter4RootNtNtCs2_10proxy_wasm6traits7Context18dispatch_http_call"));
+        assert!(!is_trap("_ZN10proxy_wasm10dispatcher10Dispatcher21on_http_call_response17h0E"));
     }
 
     #[test]

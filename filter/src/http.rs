@@ -12,7 +12,7 @@ use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use weir_policy::{Mode, Policy, Reason, Report, Transport};
+use weir_policy::{Mode, Policy, Reason, Report, Tls, Transport, Tunnel};
 
 use crate::{
     headers::{self, Seen},
@@ -23,6 +23,10 @@ use crate::{
 
 /// The filter state that an access log prints with `%FILTER_STATE(wasm.weir.decision:PLAIN)%`.
 const FILTER_STATE: &str = "weir.decision";
+/// The host of a tunnel that goes on, and whether to look into the TLS inside: what
+/// `inspecting-proxy.yaml` opens it by.
+const TUNNEL_STATE: &str = "weir.tunnel";
+const TLS_STATE: &str = "weir.tls";
 const SERVER_NAME: &str = "connection\0requested_server_name";
 const TLS_VERSION: &str = "connection\0tls_version";
 const FORBIDDEN: u16 = 403;
@@ -66,6 +70,11 @@ impl Http {
                 Some(reason)
             }
         };
+        if refused.is_none()
+            && let Some(tunnel) = policy.tunnel(&seen.request)
+        {
+            announce(&tunnel);
+        }
         let recorded = policy.audit().log.selects(&decision);
         if refused.is_none() && !recorded {
             return Action::Continue;
@@ -110,8 +119,22 @@ fn record(report: &Report<'_>, request_id: &[u8], allowed: bool) {
     } else {
         warn!("{record}");
     }
-    if let Err(failure) = host::set_property(FILTER_STATE, &report.header()) {
+    if let Err(failure) = host::set_property(FILTER_STATE, &report.decision()) {
         warn!("weir: no filter state {FILTER_STATE}: {failure}");
+    }
+}
+
+/// Tells those who open a tunnel what it is for. Where the host does not take it they know nothing,
+/// and open none.
+fn announce(tunnel: &Tunnel) {
+    let tls = match tunnel.tls {
+        Tls::Passthrough => "passthrough",
+        Tls::Inspected => "inspected",
+    };
+    for (state, value) in [(TUNNEL_STATE, tunnel.host.as_str()), (TLS_STATE, tls)] {
+        if let Err(failure) = host::set_property(state, value) {
+            warn!("weir: no filter state {state}: {failure}");
+        }
     }
 }
 

@@ -30,6 +30,17 @@ pub enum Host<'a> {
     Numeric(Name<'a>),
 }
 
+/// A name in lower case, or an address as RFC 5952 and an authority write it: in brackets if it is IPv6.
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) | Host::Numeric(name) => f.write_str(&name.as_str().to_ascii_lowercase()),
+            Host::Address(IpAddr::V4(address)) => address.fmt(f),
+            Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
+}
+
 /// Labels that were checked: 1 to 63 letters, digits, `-` and `_` each, 253 bytes in all, in the
 /// client's own case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

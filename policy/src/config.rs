@@ -16,7 +16,7 @@ use crate::reader::{Fields, Place, Reader, nearest};
 const DOCUMENT: &[&str] =
     &["internet_access", "allowlist", "denylist", "methods", "ports", "tls", "mode", "audit", "name", "allow"];
 const ALLOWLIST: &[&str] = &["preset", "domains"];
-const RULE: &[&str] = &["domain", "subdomains", "methods", "ports", "paths", "allow"];
+const RULE: &[&str] = &["domain", "subdomains", "methods", "ports", "paths", "allow", "tls"];
 const AUDIT: &[&str] = &["log", "detail"];
 
 /// Reads a whole document; an empty or blank one is `{}`.
@@ -57,11 +57,6 @@ impl Reader {
         if let Some(node) = fields.get("denylist") {
             self.denylist(&place.field("denylist"), node, &mut lists);
         }
-        if let Some(node) = fields.get("tls") {
-            let words = [("passthrough", Tls::Passthrough), ("inspected", Tls::Inspected)];
-            let read = self.word(&place.field("tls"), node, "\"passthrough\" or \"inspected\"", &words);
-            policy.tls = read.unwrap_or_default();
-        }
         if let Some(node) = fields.get("mode") {
             let words = [("enforce", Mode::Enforce), ("audit", Mode::Audit)];
             policy.mode = self.word(&place.field("mode"), node, "\"enforce\" or \"audit\"", &words).unwrap_or_default();
@@ -78,8 +73,10 @@ impl Reader {
         }
         let Ok(compiled) = lists.compile() else { return self.refuse(&place, Problem::TooLarge) };
         let own = compiled.entries.iter().filter_map(|entry| entry.limits.as_deref());
-        policy.tells_ports_apart =
-            own.chain([&policy.limits]).any(|limits| limits.ports.allow(80) != limits.ports.allow(443));
+        for limits in own.chain([&policy.limits]) {
+            policy.tells_ports_apart |= limits.ports.allow(80) != limits.ports.allow(443);
+            policy.inspects |= limits.tls == Tls::Inspected;
+        }
         policy.entries = compiled.entries;
         policy.domains = compiled.domains;
         policy.addresses = compiled.addresses;
@@ -101,6 +98,11 @@ impl Reader {
         }
         if let Some(node) = fields.get("allow") {
             limits.git_fetch = self.allowances(&place.field("allow"), node);
+        }
+        if let Some(node) = fields.get("tls") {
+            let words = [("passthrough", Tls::Passthrough), ("inspected", Tls::Inspected)];
+            let read = self.word(&place.field("tls"), node, "\"passthrough\" or \"inspected\"", &words);
+            limits.tls = read.unwrap_or(limits.tls);
         }
         limits
     }
@@ -249,6 +251,10 @@ impl Reader {
             "a domain such as \"example.com\", or a rule such as {\"domain\": \"example.com\", \"methods\": [\"GET\"]}";
         let fields = self.object(place, node, RULE, EXPECTED)?;
         let limits = self.limits(place, &fields, limits);
+        // Only where the rule says so itself: for the policy as a whole it is the default.
+        if fields.get("tls").is_some() && limits.tls == Tls::Passthrough && limits.concern_the_inside() {
+            self.refuse::<()>(&place.field("tls"), Problem::HiddenByTls);
+        }
         let subdomains = fields.get("subdomains").and_then(|node| self.boolean(&place.field("subdomains"), node));
         let Some(node) = fields.get("domain") else {
             return self.refuse(place, Problem::MissingField { field: "domain" });

@@ -10,7 +10,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 pub(crate) enum Node {
     Null,
     Bool(bool),
-    Integer(i128),
+    Natural(u64),
+    Negative(i64),
     Float(f64),
     Text(String),
     Array(Vec<Node>),
@@ -23,7 +24,7 @@ impl Node {
         match self {
             Node::Null => "null",
             Node::Bool(_) => "a boolean",
-            Node::Integer(_) | Node::Float(_) => "a number",
+            Node::Natural(_) | Node::Negative(_) | Node::Float(_) => "a number",
             Node::Text(_) => "a string",
             Node::Array(_) => "an array",
             Node::Object(_) => "an object",
@@ -55,11 +56,11 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::Integer(value.into()))
+        Ok(u64::try_from(value).map_or(Node::Negative(value), Node::Natural))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::Integer(value.into()))
+        Ok(Node::Natural(value))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {

@@ -16,6 +16,7 @@ use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, MatchKind};
 
+use crate::order::sorted;
 use crate::pattern::Covers;
 
 /// Number of an entry in the policy's list of entries, from 1.
@@ -175,13 +176,12 @@ impl DomainSet {
     ///
     /// # Errors
     /// More names than an automaton can number, some hundred million bytes of them.
-    pub(crate) fn new(mut entries: Vec<Named>) -> Result<DomainSet, TooLarge> {
-        entries.sort_unstable_by(|one, other| (&one.key, one.rank).cmp(&(&other.key, other.rank)));
+    pub(crate) fn new(entries: &[Named]) -> Result<DomainSet, TooLarge> {
         let mut keys: Vec<String> = Vec::new();
         let mut nodes: Vec<Node> = Vec::new();
-        for entry in entries {
+        for entry in sorted(entries, &|one, other| (&one.key, one.rank).cmp(&(&other.key, other.rank))) {
             if keys.last() != Some(&entry.key) {
-                keys.push(entry.key);
+                keys.push(entry.key.clone());
                 nodes.push(Node::default());
             }
             if let Some(node) = nodes.last_mut() {

@@ -149,6 +149,8 @@ pub enum Problem {
         /// The pattern.
         found: String,
     },
+    /// A rule that restricts methods or paths, and says that nobody looks into the TLS that hides them.
+    HiddenByTls,
     /// More names than the automaton can hold.
     TooLarge,
 }
@@ -207,6 +209,9 @@ impl fmt::Display for Problem {
                 f,
                 "{} says by itself what it covers; leave \"subdomains\" out, or write the plain domain",
                 Quoted(found)
+            ),
+            Self::HiddenByTls => f.write_str(
+                "\"passthrough\" would hide the methods or paths that are restricted here; write \"methods\": \"all\" and no paths, or leave \"tls\" out",
             ),
             Self::TooLarge => f.write_str("the policy names more domains than the automaton can hold"),
         }

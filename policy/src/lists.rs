@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::domain_set::{DomainSet, EntryId, Hits, Layer, Named, TooLarge};
+use crate::order::sorted;
 use crate::pattern::Pattern;
 use crate::policy::Listed;
 
@@ -58,15 +59,11 @@ impl Lists {
     /// The rules for names for which there is a rule already: where such a rule stands, and where
     /// the first one does.
     pub(crate) fn second_rules(&self) -> Vec<(&str, &str)> {
-        let mut rules: Vec<(&Pattern, usize, &str)> = self
-            .rules
-            .iter()
-            .filter_map(|(index, place)| Some((self.patterns.get(*index)?, *index, place.as_str())))
-            .collect();
-        rules.sort_unstable();
+        let rules: Vec<(&Pattern, &str)> =
+            self.rules.iter().filter_map(|(index, place)| Some((self.patterns.get(*index)?, place.as_str()))).collect();
         let mut second = Vec::new();
         let mut first: Option<(&Pattern, &str)> = None;
-        for (pattern, _, place) in rules {
+        for &(pattern, place) in sorted(&rules, &|(one, _), (other, _)| one.cmp(other)) {
             match first {
                 Some((same, first)) if same == pattern => second.push((place, first)),
                 _ => first = Some((pattern, place)),
@@ -88,9 +85,8 @@ impl Lists {
                 Pattern::Address(address) => addresses.push((*address, rank, entry.layer, id)),
             }
         }
-        addresses.sort_unstable_by_key(|(address, rank, ..)| (*address, *rank));
         let mut merged: Vec<(IpAddr, Hits)> = Vec::new();
-        for (address, _, layer, id) in addresses {
+        for &(address, _, layer, id) in sorted(&addresses, &|one, other| (one.0, one.1).cmp(&(other.0, other.1))) {
             if merged.last().is_none_or(|(last, _)| *last != address) {
                 merged.push((address, Hits::default()));
             }
@@ -98,6 +94,6 @@ impl Lists {
                 hits.slot(layer).get_or_insert(id);
             }
         }
-        Ok(Compiled { domains: DomainSet::new(names)?, addresses: Addresses(merged), entries: self.entries })
+        Ok(Compiled { domains: DomainSet::new(&names)?, addresses: Addresses(merged), entries: self.entries })
     }
 }

@@ -108,7 +108,8 @@ fn parse_address(entry: &str) -> Option<IpAddr> {
 /// Refuses what belongs to a URL and not to a domain, with the part that could stay.
 fn refuse_url_parts(entry: &str) -> Result<(), PatternProblem> {
     use PatternProblem as P;
-    if let Some(rest) = entry.split_once("://").map(|(_, rest)| rest).or_else(|| entry.strip_prefix("//")) {
+    let after_scheme = entry.split_once(':').map_or(entry, |(_, rest)| rest);
+    if let Some(rest) = after_scheme.strip_prefix("//").or_else(|| entry.strip_prefix("//")) {
         let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         let host = host.rsplit('@').next().unwrap_or(host);
         return Err(P::Scheme { instead: host.to_owned() });
@@ -127,9 +128,11 @@ fn refuse_url_parts(entry: &str) -> Result<(), PatternProblem> {
         return Err(P::UserInfo { instead: host.to_owned() });
     }
     if entry.starts_with('[') || entry.matches(':').count() > 1 {
-        return Err(match entry.rsplit_once("]:") {
-            Some((address, port)) => P::Port { domain: format!("{address}]"), port: port.to_owned() },
-            None => P::BadAddress,
+        return Err(match entry.rsplit_once(':') {
+            Some((address, port)) if address.ends_with(']') => {
+                P::Port { domain: address.to_owned(), port: port.to_owned() }
+            }
+            _ => P::BadAddress,
         });
     }
     if let Some((domain, port)) = entry.split_once(':') {

@@ -16,6 +16,10 @@ use crate::{address, config, git, path, special_name};
 
 /// What an agent may reach. The default is the policy of an empty document: internet access is off.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two settings that are no other's state, and two facts that follow from all of them"
+)]
 pub struct Policy {
     pub(crate) internet_access: bool,
     /// Preset `all`: names and public addresses that no entry covers are allowed.
@@ -27,7 +31,8 @@ pub struct Policy {
     pub(crate) limits: Limits,
     /// Whether some limit differs between the ports that cleartext and TLS mean by default.
     pub(crate) tells_ports_apart: bool,
-    pub(crate) tls: Tls,
+    /// Whether Envoy looks into the TLS of some host.
+    pub(crate) inspects: bool,
     pub(crate) mode: Mode,
     pub(crate) audit: Audit,
     pub(crate) name: String,
@@ -55,11 +60,31 @@ pub struct Limits {
     pub paths: Option<Vec<PathPrefix>>,
     /// `git-fetch`: what `git clone` and `git fetch` send is allowed beside `methods`.
     pub git_fetch: bool,
+    /// Whether Envoy looks into TLS there.
+    pub tls: Tls,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { methods: Methods::All, ports: Ports::Only(vec![80, 443]), paths: None, git_fetch: false }
+        Limits {
+            methods: Methods::All,
+            ports: Ports::Only(vec![80, 443]),
+            paths: None,
+            git_fetch: false,
+            tls: Tls::Passthrough,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether a tunnel would hide what they restrict.
+    pub fn concern_the_inside(&self) -> bool {
+        self.methods.are_restricted() || self.paths.is_some()
+    }
+
+    /// Whether every tunnel is refused, since nobody would look into it for what they restrict.
+    pub fn refuse_tunnels(&self) -> bool {
+        self.concern_the_inside() && self.tls == Tls::Passthrough
     }
 }
 
@@ -209,9 +234,9 @@ impl Policy {
         self.audit
     }
 
-    /// Whether Envoy looks into TLS.
-    pub fn tls(&self) -> Tls {
-        self.tls
+    /// Whether Envoy looks into the TLS of at least one host, so that what is inside is decided too.
+    pub fn inspects(&self) -> bool {
+        self.inspects
     }
 
     /// Whether there is internet access at all.
@@ -232,7 +257,7 @@ impl Policy {
     /// Whether a decision can depend on [`Request::transport`]. It costs the plugin a call to find
     /// out.
     pub fn depends_on_transport(&self) -> bool {
-        self.tls == Tls::Inspected || self.tells_ports_apart
+        self.inspects || self.tells_ports_apart
     }
 
     /// The entries of all lists. Those of one list stand in the document's order.
@@ -264,13 +289,14 @@ impl Policy {
         if !limits.ports.allow(port) {
             return refuse(Reason::PortNotAllowed);
         }
-        if let Some(reason) = self.refused_method(request, limits) {
+        if let Some(reason) = refused_method(request, limits) {
             return refuse(reason);
         }
         if refused_path(request, limits) {
             return refuse(Reason::PathNotAllowed);
         }
-        if self.tls == Tls::Inspected && refused_tls_name(request, authority.host) {
+        // Of a host that is not looked into too: inside the tunnel of another one it would be fronted.
+        if self.inspects && refused_tls_name(request, authority.host) {
             return refuse(Reason::TlsNameMismatch);
         }
         Ok(rule)
@@ -305,34 +331,56 @@ impl Policy {
         self.entries.get(usize::try_from(id.get()).ok()?.checked_sub(1)?)
     }
 
-    /// The method, and what could hide one. A tunnel is not a method to restrict: it is refused
-    /// where what is inside matters and nobody would look into it.
-    fn refused_method(&self, request: &Request<'_>, limits: &Limits) -> Option<Reason> {
-        let restricted = limits.methods.are_restricted();
-        if request.is_connect() {
-            let opened = self.tls == Tls::Inspected && request.transport == Transport::Cleartext;
-            return match (restricted, limits.paths.is_some()) {
-                (true, _) if request.method_override => Some(Reason::MethodOverride),
-                (true, _) if request.upgrade => Some(Reason::UpgradeNotAllowed),
-                (false, false) => None,
-                _ if opened => None,
-                _ => Some(Reason::TunnelNotInspected),
-            };
-        }
-        if !restricted {
+    /// The tunnel that Envoy opens for a CONNECT that goes on. `None` for any other request, for one
+    /// inside TLS, where nobody opens another tunnel, and where no TLS is looked into at all.
+    pub fn tunnel(&self, request: &Request<'_>) -> Option<Tunnel> {
+        if !self.inspects || !request.is_connect() || request.transport != Transport::Cleartext {
             return None;
         }
-        if !(limits.methods.allow(request.method) || limits.git_fetch && is_git_fetch(request)) {
-            Some(Reason::MethodNotAllowed)
-        } else if request.method_override {
-            Some(Reason::MethodOverride)
-        } else if request.body && matches!(request.method, b"GET" | b"HEAD" | b"OPTIONS") {
-            Some(Reason::BodyNotAllowed)
-        } else if request.upgrade {
-            Some(Reason::UpgradeNotAllowed)
-        } else {
-            None
-        }
+        let authority = Authority::parse(request.authority).ok()?;
+        // In audit mode what would be refused goes on as well.
+        let limits = self.check_host(authority.host).map_or(&self.limits, |(_, limits)| limits);
+        Some(Tunnel { host: authority.host.to_string(), tls: limits.tls })
+    }
+}
+
+/// A tunnel, as whoever opens it has to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The host: a name in lower case without a trailing dot, which the TLS inside must ask for, or
+    /// an address.
+    pub host: String,
+    /// Whether to look into the TLS inside.
+    pub tls: Tls,
+}
+
+/// The method, and what could hide one. A tunnel is not a method to restrict: it is refused where
+/// what is inside matters and nobody would look into it.
+fn refused_method(request: &Request<'_>, limits: &Limits) -> Option<Reason> {
+    let restricted = limits.methods.are_restricted();
+    if request.is_connect() {
+        let opened = limits.tls == Tls::Inspected && request.transport == Transport::Cleartext;
+        return match (restricted, limits.paths.is_some()) {
+            (true, _) if request.method_override => Some(Reason::MethodOverride),
+            (true, _) if request.upgrade => Some(Reason::UpgradeNotAllowed),
+            (false, false) => None,
+            _ if opened => None,
+            _ => Some(Reason::TunnelNotInspected),
+        };
+    }
+    if !restricted {
+        return None;
+    }
+    if !(limits.methods.allow(request.method) || limits.git_fetch && is_git_fetch(request)) {
+        Some(Reason::MethodNotAllowed)
+    } else if request.method_override {
+        Some(Reason::MethodOverride)
+    } else if request.body && matches!(request.method, b"GET" | b"HEAD" | b"OPTIONS") {
+        Some(Reason::BodyNotAllowed)
+    } else if request.upgrade {
+        Some(Reason::UpgradeNotAllowed)
+    } else {
+        None
     }
 }
 

@@ -66,7 +66,8 @@ fn number_of(number: f64) -> Node {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() < EXACT {
         #[expect(clippy::cast_possible_truncation, reason = "whole and within range")]
-        return Node::Integer(number as i128);
+        let number = number as i64;
+        return u64::try_from(number).map_or(Node::Negative(number), Node::Natural);
     }
     Node::Float(number)
 }
@@ -133,7 +134,7 @@ mod tests {
     fn reads_every_kind_of_value() {
         let expected = [
             ("a", Node::Text("x".into())),
-            ("n", Node::Integer(443)),
+            ("n", Node::Natural(443)),
             ("b", Node::Bool(true)),
             ("l", Node::Array(vec![Node::Null, Node::Float(1.5)])),
             ("o", Node::Object(vec![])),

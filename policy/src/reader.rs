@@ -128,10 +128,11 @@ impl Reader {
     /// A port number.
     pub(crate) fn port(&mut self, place: &Place<'_>, node: &Node) -> Option<u16> {
         let found = match node {
-            Node::Integer(number) => match u16::try_from(*number) {
+            Node::Natural(number) => match u16::try_from(*number) {
                 Ok(port) if port > 0 => return Some(port),
                 _ => number.to_string(),
             },
+            Node::Negative(number) => number.to_string(),
             Node::Float(number) => shown(*number),
             _ => return self.wrong_type(place, node, "a port number from 1 to 65535"),
         };

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::authority::{Authority, Host};
+use crate::authority::Authority;
 use crate::decision::{Decision, Reason};
 use crate::policy::{Detail, Mode, Policy};
 use crate::request::Request;
@@ -104,20 +104,31 @@ impl<'a> Report<'a> {
         self.decision.reason().map(|reason| self.detail_of(reason))
     }
 
-    /// The value of `x-weir-decision`, an RFC 9651 item with parameters.
+    /// The value of `x-weir-decision` for the client: [`Report::decision`], or its reason alone where
+    /// `audit.detail` is `minimal`.
     pub fn header(&self) -> String {
-        let mut header = self.outcome().to_owned();
-        if let Some(reason) = self.decision.reason() {
-            let _ = write!(header, "; reason={reason}");
-            if self.policy.audit().detail == Detail::Minimal {
-                return header;
-            }
+        match self.decision.reason() {
+            Some(_) if self.policy.audit().detail == Detail::Minimal => self.outcome_and_reason(),
+            _ => self.decision(),
         }
+    }
+
+    /// The decision as the access log shows it, an RFC 9651 item with parameters.
+    pub fn decision(&self) -> String {
+        let mut header = self.outcome_and_reason();
         let _ = write!(header, "; host={}; method={}", quoted(&self.host), token_or_quoted(&self.method));
         if let Some(rule) = &self.rule {
             let _ = write!(header, "; rule={}", quoted(rule));
         }
         header
+    }
+
+    fn outcome_and_reason(&self) -> String {
+        let mut text = self.outcome().to_owned();
+        if let Some(reason) = self.decision.reason() {
+            let _ = write!(text, "; reason={reason}");
+        }
+        text
     }
 
     /// The body of a refusal: `application/problem+json` (RFC 9457). Empty for an allowed request.
@@ -204,9 +215,7 @@ impl<'a> Report<'a> {
 /// The host of a valid authority in lower case; what came instead of one, made printable.
 fn shown_host(authority: &[u8]) -> String {
     match Authority::parse(authority) {
-        Ok(Authority { host: Host::Address(std::net::IpAddr::V6(address)), .. }) => format!("[{address}]"),
-        Ok(Authority { host: Host::Address(address), .. }) => address.to_string(),
-        Ok(Authority { host: Host::Name(name) | Host::Numeric(name), .. }) => name.as_str().to_ascii_lowercase(),
+        Ok(authority) => authority.host.to_string(),
         Err(_) => printable(authority, MAX_HOST),
     }
 }

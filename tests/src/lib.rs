@@ -23,6 +23,7 @@ pub mod connect;
 pub mod failures;
 pub mod http1;
 pub mod http2;
+pub mod inspecting;
 pub mod process;
 pub mod proxy;
 pub mod refusal;
@@ -30,4 +31,5 @@ pub mod tls;
 
 pub use answer::{Answer, Outcome};
 pub use failures::Failures;
+pub use inspecting::Inspecting;
 pub use proxy::Proxy;

@@ -13,7 +13,9 @@ use weir_envoy::{Launch, Plugin, Running, StandIn};
 
 use crate::{http1, http2, tls};
 
-/// Long enough for a counter's next tick, a second, on a machine that is busy.
+/// How often a VM hands over what it counted.
+const TICK: Duration = Duration::from_secs(1);
+/// Long enough for a counter's next tick on a machine that is busy.
 const COUNTERS: Duration = Duration::from_secs(10);
 const VMS: &str = "wasm.envoy.wasm.runtime.v8.";
 
@@ -119,6 +121,19 @@ impl Proxy {
             .into_iter()
             .filter_map(|(name, value)| Some((name.strip_prefix("wasmcustom.")?.to_owned(), value)))
             .collect()
+    }
+
+    /// The counters once nothing is on its way to them any more: each VM hands over what it counted once a second.
+    pub fn settled_counters(&self) -> BTreeMap<String, u64> {
+        let mut counters = self.counters();
+        loop {
+            std::thread::sleep(TICK + TICK / 2);
+            let now = self.counters();
+            if now == counters {
+                return now;
+            }
+            counters = now;
+        }
     }
 
     /// Waits until the counters have grown since `before` by exactly `growth`, and returns how they differ otherwise.

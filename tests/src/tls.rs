@@ -8,8 +8,12 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    StreamOwned, WantsVerifier,
+};
 
 use crate::http1::{Stream, dial};
 
@@ -24,24 +28,36 @@ pub fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
 
 /// A TLS connection with this server name (empty: none is sent), speaking `protocol` (`h2` or `http/1.1`).
 pub fn dial_tls(address: SocketAddr, server_name: &str, protocol: &str) -> Box<dyn Stream> {
+    over(Box::new(dial(address)), server_name, protocol)
+}
+
+/// The same over a stream that is already there.
+pub fn over(stream: Box<dyn Stream>, server_name: &str, protocol: &str) -> Box<dyn Stream> {
     let provider = Arc::new(ring::default_provider());
     let checks = Arc::new(Anything(provider.signature_verification_algorithms));
-    let mut config = config(provider, checks);
+    let config = config(provider).dangerous().with_custom_certificate_verifier(checks).with_no_client_auth();
+    Box::new(StreamOwned::new(client(config, server_name, protocol), stream))
+}
+
+/// The same for a client that trusts only the certificates of this authority (PEM), as a client of users does.
+pub fn trusting(stream: Box<dyn Stream>, server_name: &str, protocol: &str, authority: &str) -> Box<dyn Stream> {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_slice(authority.as_bytes()).expect("a certificate");
+    roots.add(certificate).expect("a root");
+    let config = config(Arc::new(ring::default_provider())).with_root_certificates(roots).with_no_client_auth();
+    Box::new(StreamOwned::new(client(config, server_name, protocol), stream))
+}
+
+fn client(mut config: ClientConfig, server_name: &str, protocol: &str) -> ClientConnection {
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     config.enable_sni = !server_name.is_empty();
     let name = if server_name.is_empty() { "unused.example" } else { server_name };
     let name = ServerName::try_from(name.to_owned()).unwrap_or_else(|_| panic!("{name:?} is no server name"));
-    let client = ClientConnection::new(Arc::new(config), name).expect("a client");
-    Box::new(StreamOwned::new(client, dial(address)))
+    ClientConnection::new(Arc::new(config), name).expect("a client")
 }
 
-fn config(provider: Arc<CryptoProvider>, checks: Arc<Anything>) -> ClientConfig {
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("protocol versions")
-        .dangerous()
-        .with_custom_certificate_verifier(checks)
-        .with_no_client_auth()
+fn config(provider: Arc<CryptoProvider>) -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("protocol versions")
 }
 
 /// Takes every certificate.

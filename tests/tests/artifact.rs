@@ -35,8 +35,8 @@ const IMPORTS: [&str; 9] = [
     "proxy_set_tick_period_milliseconds",
 ];
 
-/// The aim is 200 KB; this is what must not be crossed on the way there.
-const LIMIT: usize = 260_000;
+/// What was reached, and 2 KB; `bench/results/size.txt` tells what takes them. The aim is 200 KB.
+const LIMIT: usize = 190_500;
 
 /// What is no source, or none of the plugin's: builds, the repository's own history, and whatever hides.
 fn is_source(name: &str) -> bool {

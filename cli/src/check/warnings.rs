@@ -2,12 +2,11 @@
 //! than it looks. The plugin accepts all of it; these are words of `weir check` alone.
 
 use psl::Type;
-use weir_policy::{AuditLog, Detail, Layer, Mode, Pattern, Policy, Ports, Request, Tls};
+use weir_policy::{AuditLog, Detail, Layer, Mode, Pattern, Policy, Ports, Request};
 
 use super::shared_hosting::{self, Hit};
 use super::summary::shortened;
 use crate::document::{Document, Entry};
-use crate::limits;
 
 /// One warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,12 +238,12 @@ impl Found<'_> {
                 "every port of an allowed host can be reached, those of mail and remote shells too",
             );
         }
-        if self.document.policy.tls() == Tls::Inspected {
+        if self.document.policy.inspects() {
             self.warn(
                 "tls-inspected",
                 "tls",
-                "this is only right where Envoy terminates the TLS inside a tunnel and asks this plugin again; where it does not, \
-                 such as with forward-proxy.yaml and `weir up`, methods and paths inside a tunnel are checked by nobody",
+                "Envoy has to terminate the TLS inside a tunnel and ask this plugin again, as inspecting-proxy.yaml does; \
+                 forward-proxy.yaml refuses such tunnels, and behind any other proxy nobody checks what is inside",
             );
         }
     }
@@ -252,16 +251,13 @@ impl Found<'_> {
     /// Restrictions that no tunnel can satisfy while nobody looks into TLS.
     fn refused_https(&mut self) {
         let document = self.document;
-        if document.policy.tls() == Tls::Inspected {
-            return;
-        }
-        let limited = limits::concern_the_inside(document.policy.limits());
+        let limited = document.policy.limits().refuse_tunnels();
         let is = if document.policy.mode() == Mode::Audit { "would be" } else { "is" };
         if limited && (document.all.is_some() || self.allowing().any(|entry| entry.limits == *document.policy.limits()))
         {
             let free: Vec<&str> = document
                 .entries_of(Layer::Allow)
-                .filter(|entry| !limits::concern_the_inside(&entry.limits))
+                .filter(|entry| !entry.limits.refuse_tunnels())
                 .map(|entry| entry.text.as_str())
                 .collect();
             let but = if free.is_empty() { String::new() } else { format!(" but those to {}", shortened(&free)) };
@@ -277,7 +273,7 @@ impl Found<'_> {
         for rule in
             document.entries_of(Layer::Allow).filter(|entry| entry.is_rule && entry.limits != *document.policy.limits())
         {
-            if !limits::concern_the_inside(&rule.limits) || limited && rule.limits.paths.is_none() {
+            if !rule.limits.refuse_tunnels() || limited && rule.limits.paths.is_none() {
                 continue;
             }
             let what = if rule.limits.paths.is_some() { "paths" } else { "methods" };

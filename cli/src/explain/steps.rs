@@ -53,7 +53,7 @@ fn taken(document: &Document, request: &Request<'_>, decision: &Decision<'_>, na
         },
         "allowlist" => decision.rule().map(|rule| rule.to_string()).unwrap_or_default(),
         "port" => format!("{} (allowed: {})", port(request), limits::ports(limits)),
-        "method" if request.is_connect() && limits::concern_the_inside(limits) => {
+        "method" if request.is_connect() && limits.concern_the_inside() => {
             "a tunnel, whose inside is decided too".to_owned()
         }
         "method" if request.is_connect() => "a tunnel, and nothing inside is restricted".to_owned(),

@@ -108,7 +108,10 @@ impl Response {
 pub struct Outcome {
     pub goes_on: bool,
     pub response: Option<Response>,
+    /// What `weir.decision` was set to.
     pub filter_state: Option<String>,
+    /// What `weir.tunnel` and `weir.tls` were set to.
+    pub tunnel: Option<(String, String)>,
     pub calls: Vec<Call>,
     pub log: Vec<(u32, String)>,
 }
@@ -217,7 +220,7 @@ struct Vm {
     faults: BTreeMap<Call, Fault>,
     calls: Vec<Call>,
     log: Vec<(u32, String)>,
-    filter_state: Option<String>,
+    filter_states: BTreeMap<String, String>,
     response: Option<Response>,
     /// Counters by id; an id is good only in this VM.
     metrics: Vec<(String, i64)>,
@@ -235,7 +238,7 @@ impl Vm {
             faults: BTreeMap::new(),
             calls: Vec::new(),
             log: Vec::new(),
-            filter_state: None,
+            filter_states: BTreeMap::new(),
             response: None,
             metrics: Vec::new(),
             tick_period: None,
@@ -304,7 +307,8 @@ impl Host {
         within(Phase::Creating, || proxy_on_context_create(id, root));
         VM.with_borrow_mut(|vm| {
             vm.request = Some((incoming.clone(), pairs));
-            (vm.response, vm.filter_state) = (None, None);
+            vm.response = None;
+            vm.filter_states.clear();
             vm.calls.clear();
             vm.log.clear();
         });
@@ -319,10 +323,12 @@ impl Host {
                 vm.violation("answered and went on");
             }
             vm.request = None;
+            let tunnel = vm.filter_states.remove("weir.tunnel").zip(vm.filter_states.remove("weir.tls"));
             Outcome {
                 goes_on: action == 0,
                 response: vm.response.take(),
-                filter_state: vm.filter_state.take(),
+                filter_state: vm.filter_states.remove("weir.decision"),
+                tunnel,
                 calls: std::mem::take(&mut vm.calls),
                 log: std::mem::take(&mut vm.log),
             }

@@ -34,10 +34,54 @@ fn inspected_tls_takes_one_hostcall_more_and_cleartext_two() {
     assert!(inside.goes_on);
     assert_eq!(inside.calls, [Call::Pairs, Call::GetProperty]);
 
-    let connect = Incoming::new("CONNECT", "example.com:443", "").without(":path").more_follows();
-    let outside = host.request(root, &connect);
+    let outside = host.request(root, &Incoming::get("example.com"));
     assert!(outside.goes_on);
     assert_eq!(outside.calls, [Call::Pairs, Call::GetProperty, Call::GetProperty]);
+}
+
+fn connect(authority: &str) -> Incoming {
+    Incoming::new("CONNECT", authority, "").without(":path").more_follows()
+}
+
+#[test]
+fn a_tunnel_that_goes_on_is_announced() {
+    let (host, root) = Host::with_policy(
+        r#"{"internet_access":"on","tls":"inspected","allowlist":{"domains":
+            ["example.com","192.0.2.7",{"domain":"pinned.example.org","tls":"passthrough"}]}}"#,
+    );
+    for (authority, tunnel, tls) in [
+        ("EXAMPLE.com.:443", "example.com", "inspected"),
+        ("a.example.com:443", "a.example.com", "inspected"),
+        ("Pinned.example.org:443", "pinned.example.org", "passthrough"),
+        ("192.0.2.7:443", "192.0.2.7", "inspected"),
+    ] {
+        let outcome = host.request(root, &connect(authority));
+        assert!(outcome.goes_on, "{outcome:?}");
+        assert_eq!(outcome.tunnel, Some((tunnel.to_owned(), tls.to_owned())), "{authority}");
+    }
+    for refused in ["evil.example:443", "example.com"] {
+        let outcome = host.request(root, &connect(refused));
+        assert!(!outcome.goes_on && outcome.tunnel.is_none(), "{outcome:?}");
+    }
+    assert_eq!(host.request(root, &Incoming::get("example.com")).tunnel, None);
+    let nested = host.request(root, &connect("example.com:443").inside_tls("example.com"));
+    assert_eq!(nested.tunnel, None, "{nested:?}");
+}
+
+#[test]
+fn in_audit_mode_a_tunnel_that_would_be_refused_is_announced() {
+    let (host, root) = Host::with_policy(r#"{"internet_access":"on","tls":"inspected","mode":"audit"}"#);
+    let outcome = host.request(root, &connect("evil.example:443"));
+    assert!(outcome.goes_on);
+    assert_eq!(outcome.tunnel, Some(("evil.example".to_owned(), "inspected".to_owned())));
+}
+
+#[test]
+fn where_no_tls_is_looked_into_no_tunnel_is_announced() {
+    let (host, root) = Host::with_policy(&policy(""));
+    let outcome = host.request(root, &connect("example.com:443"));
+    assert!(outcome.goes_on && outcome.tunnel.is_none(), "{outcome:?}");
+    assert_eq!(outcome.calls, [Call::Pairs]);
 }
 
 #[test]
@@ -105,7 +149,10 @@ fn a_refused_request_is_answered_recorded_and_counted() {
 #[test]
 fn minimal_detail_tells_the_client_the_reason_alone() {
     let (host, root) = Host::with_policy(&policy(r#","audit":{"detail":"minimal"}"#));
-    let response = host.request(root, &Incoming::get("evil.example")).response.unwrap();
+    let outcome = host.request(root, &Incoming::get("evil.example"));
+    // The auditor is told all of it.
+    assert!(outcome.filter_state.unwrap().contains("evil.example"));
+    let response = outcome.response.unwrap();
     assert_eq!(response.header("x-weir-decision"), "deny; reason=domain-not-allowed");
     let body = response.json();
     let fields: Vec<&String> = body.as_object().unwrap().keys().collect();

@@ -10,6 +10,7 @@
     reason = "a table that cannot be read fails its test"
 )]
 
+mod attack;
 mod bytes;
 mod request;
 
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use attack::Attack;
 pub use bytes::Bytes;
 pub use request::{Framing, OVERRIDES, RequestCase};
 
@@ -207,6 +209,11 @@ pub fn authorities() -> Vec<AuthorityCase> {
 /// `tests/data/decisions.json`.
 pub fn decisions() -> Vec<DecisionGroup> {
     read("decisions.json", include_str!("../../data/decisions.json"))
+}
+
+/// `tests/data/attacks.json`.
+pub fn attacks() -> Vec<Attack> {
+    read("attacks.json", include_str!("../../data/attacks.json"))
 }
 
 /// `tests/data/refused-policies.json`.

@@ -8,6 +8,11 @@ use crate::Bytes;
 /// Headers by which a client asks an origin to take a request for another method.
 pub const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
+/// Whether a header is one of [`OVERRIDES`]. CGI and its heirs read `-` and `_` alike.
+fn is_override(name: &str) -> bool {
+    OVERRIDES.contains(&name.to_ascii_lowercase().replace('_', "-").as_str())
+}
+
 /// The request of a case, with what is absent from the table filled in by its accessors.
 #[derive(Debug, Deserialize)]
 pub struct RequestCase {
@@ -74,7 +79,7 @@ impl RequestCase {
             authority: self.authority().unwrap_or_default(),
             path: self.path().unwrap_or_default(),
             content_type: header("content-type").map(|(_, value)| &**value).unwrap_or_default(),
-            method_override: OVERRIDES.iter().any(|name| header(name).is_some()),
+            method_override: self.headers.iter().any(|(name, _)| is_override(name)),
             body: self.body,
             upgrade: self.upgrade.is_some(),
             transport: match &self.tls {

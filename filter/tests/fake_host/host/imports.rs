@@ -166,13 +166,14 @@ unsafe extern "C" fn proxy_set_property(path: *const u8, path_size: usize, value
         let fault = enter(vm, Call::SetProperty, &[Phase::RequestHeaders]);
         let path = unsafe { text(vm, "a property's path", path, path_size) };
         let value = unsafe { text(vm, "a property", value, value_size) };
-        if path != "weir.decision" || !is_field_value(&value) || vm.filter_state.is_some() {
+        let is_known = matches!(path.as_str(), "weir.decision" | "weir.tunnel" | "weir.tls");
+        if !is_known || !is_field_value(&value) || vm.filter_states.contains_key(&path) {
             vm.violation(format!("set property {path:?} to {value:?}"));
         }
         if let Some(status) = status(fault.as_ref()) {
             return status;
         }
-        vm.filter_state = Some(value);
+        vm.filter_states.insert(path, value);
         OK
     })
 }

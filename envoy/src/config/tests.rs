@@ -1,4 +1,8 @@
+use std::net::IpAddr;
+
 use super::*;
+
+const CLUSTER_CACHE: &str = "/static_resources/clusters/0/cluster_type/typed_config/dns_cache_config";
 
 fn shipped() -> Value {
     parse(FILE, FORWARD_PROXY_YAML).unwrap()
@@ -14,7 +18,7 @@ fn filter_names(document: &Value) -> Vec<&str> {
 
 fn ranges(document: &Value) -> Vec<IpNet> {
     let cache = document.pointer(CLUSTER_CACHE).unwrap();
-    ranges_of(&cache["resolved_address_filter"]["ranges"]).unwrap()
+    addresses::read(&cache["resolved_address_filter"]["ranges"]).unwrap()
 }
 
 #[test]
@@ -211,11 +215,9 @@ fn an_older_envoy_gets_no_address_filter() {
 
 #[test]
 fn a_lost_place_is_an_error() {
-    let mut document = shipped();
-    document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
-        .as_array_mut()
-        .unwrap()
-        .remove(1);
+    let mut document = Document::parse(FILE, FORWARD_PROXY_YAML).unwrap();
+    let filters = document.at(&format!("{MANAGER}/http_filters")).unwrap();
+    filters.as_array_mut().unwrap().remove(1);
     let error = place_plugin(&mut document, &Filter::Absent).unwrap_err().to_string();
     assert_eq!(error, "forward-proxy.yaml: there is no entry named weir, which has to be changed here");
 }

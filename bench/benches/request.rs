@@ -1,0 +1,53 @@
+//! What a request costs Envoy: processor time, with the plugin and without, through the shipped configuration.
+//!
+//! The machine is shared and noisy, so the variants take turns in many short rounds, in another order each time, and what
+//! counts is the difference within a round. Envoy's own time is read from `/proc/PID/task/*/schedstat`; what the client and
+//! the stand-in behind Envoy use is not in it.
+
+use std::time::Duration;
+
+use weir_bench::rounds::{Variant, compare};
+use weir_envoy::{Launch, Running, StandIn};
+use weir_tests::http1::Connection;
+use weir_tests::process::cpu_time;
+use weir_tests::proxy::{launch, ok};
+
+const REQUESTS: u32 = 500;
+const PRESET: &[u8] = br#"{"internet_access": "on", "allowlist": {"preset": "common-dependencies"}}"#;
+const READ_ONLY: &[u8] =
+    br#"{"internet_access": "on", "allowlist": {"preset": "common-dependencies"}, "methods": "read-only"}"#;
+/// Ten headers, as a package manager sends them.
+const ALLOWED: &[u8] = b"GET /simple/requests/ HTTP/1.1\r\nhost: pypi.org\r\nuser-agent: pip/23.2.1\r\n\
+    accept: application/vnd.pypi.simple.v1+json, text/html; q=0.1\r\naccept-encoding: gzip, deflate\r\n\
+    cache-control: max-age=0\r\nconnection: keep-alive\r\nif-none-match: \"abcdef0123456789\"\r\nx-one: 1\r\n\
+    x-two: 2\r\nx-three: 3\r\n\r\n";
+const REFUSED: &[u8] = b"GET /simple/requests/ HTTP/1.1\r\nhost: evil.example\r\nuser-agent: pip/23.2.1\r\n\r\n";
+
+fn main() {
+    let internet = ok(StandIn::start());
+    let start = |launch: Launch| ok(launch.concurrency(1).stand_in(internet.address()).start());
+    let bare = start(Launch::without_plugin());
+    let preset = start(launch().policy(PRESET));
+    let read_only = start(launch().policy(READ_ONLY));
+    compare(
+        "Processor time of Envoy for one request over a kept HTTP/1.1 connection, microseconds",
+        &mut [
+            requests("no plugin", &bare, ALLOWED, 200),
+            requests("preset, all methods", &preset, ALLOWED, 200),
+            requests("preset, read-only", &read_only, ALLOWED, 200),
+            requests("refused", &read_only, REFUSED, 403),
+        ],
+    );
+}
+
+fn requests<'e>(name: &'static str, envoy: &'e Running, request: &'static [u8], status: u16) -> Variant<'e> {
+    let mut connection = Connection::open(envoy.address());
+    Variant::new(name, move || -> Duration {
+        let before = cpu_time(envoy.pid());
+        for _ in 0..REQUESTS {
+            let outcome = connection.exchange(b"GET", request);
+            assert_eq!(outcome.status(), Some(status), "{outcome}");
+        }
+        cpu_time(envoy.pid()).saturating_sub(before) / REQUESTS
+    })
+}

@@ -1,0 +1,84 @@
+//! Which addresses may be reached, in every place that says so.
+//!
+//! The DNS caches take private addresses out of their answers, and RBAC filters refuse what is left. An exception must
+//! open its own network and no more, in all of these places alike.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::document::{Document, remove};
+use crate::error::Result;
+
+const UPSTREAM_IP: &str =
+    "type.googleapis.com/envoy.extensions.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMatcher";
+const PERMISSIONS: &str = "/typed_config/rules/policies/public-address/permissions";
+
+/// Takes `exceptions` out of what the DNS caches filter, and adds them to what the RBAC filters let through.
+pub(crate) fn allow(document: &mut Document, exceptions: &[IpNet]) -> Result<()> {
+    if exceptions.is_empty() {
+        return Ok(());
+    }
+    document.each("resolved_address_filter", is_cache, |cache| {
+        let ranges = cache.pointer_mut("/resolved_address_filter/ranges")?;
+        let mut kept = read(ranges)?;
+        for exception in exceptions {
+            kept = kept.into_iter().flat_map(|range| without(range, *exception)).collect();
+        }
+        *ranges = kept
+            .iter()
+            .map(|range| json!({"address_prefix": range.addr(), "prefix_len": range.prefix_len()}))
+            .collect();
+        Some(())
+    })?;
+    document.each(
+        "RBAC filter with a policy public-address",
+        |object| object.pointer(PERMISSIONS).is_some(),
+        |filter| {
+            filter.pointer_mut(PERMISSIONS)?.as_array_mut()?.extend(exceptions.iter().map(|exception| {
+                json!({"matcher": {"name": exception.to_string(), "typed_config": {
+                    "@type": UPSTREAM_IP,
+                    "upstream_ip": {"address_prefix": exception.addr(), "prefix_len": exception.prefix_len()},
+                }}})
+            }));
+            Some(())
+        },
+    )
+}
+
+/// Takes the filter out of the DNS caches, for an Envoy that does not know it.
+pub(crate) fn drop_resolved_address_filter(document: &mut Document) -> Result<()> {
+    document.each("resolved_address_filter", is_cache, |cache| remove(cache, "resolved_address_filter").map(|_| ()))
+}
+
+fn is_cache(object: &Value) -> bool {
+    object.get("resolved_address_filter").is_some()
+}
+
+/// A list of ranges as Envoy writes them.
+pub(crate) fn read(ranges: &Value) -> Option<Vec<IpNet>> {
+    ranges
+        .as_array()?
+        .iter()
+        .map(|range| {
+            let address: IpAddr = range["address_prefix"].as_str()?.parse().ok()?;
+            let length = u8::try_from(range["prefix_len"].as_u64()?).ok()?;
+            IpNet::new(address, length).ok()
+        })
+        .collect()
+}
+
+/// `range` less `hole`, as the fewest networks.
+fn without(range: IpNet, hole: IpNet) -> Vec<IpNet> {
+    if hole.contains(&range) {
+        return Vec::new();
+    }
+    if !range.contains(&hole) {
+        return vec![range];
+    }
+    match range.subnets(range.prefix_len() + 1) {
+        Ok(halves) => halves.flat_map(|half| without(half, hole)).collect(),
+        Err(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,84 @@
+//! A proxy that looks inside TLS: Envoy with the plugin on both sides, the issuer, and the stand-in behind it.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use weir_envoy::issuer::{CertificateAuthority, Issuer, Options};
+use weir_envoy::{Launch, Running, StandIn};
+
+use crate::http1::Stream;
+use crate::proxy::{launch, ok};
+use crate::{Outcome, connect, http1, http2, tls};
+
+/// See the module.
+pub struct Inspecting {
+    /// Envoy.
+    pub envoy: Running,
+    /// Where everything goes that is allowed, plain or by TLS.
+    pub internet: StandIn,
+    /// The issuer; `None` once it was stopped.
+    pub issuer: Option<Issuer>,
+    /// The certificate of the issuer's authority, which clients trust.
+    pub authority: String,
+    folder: TempDir,
+}
+
+impl Inspecting {
+    /// With this policy.
+    pub fn start(policy: &[u8]) -> Inspecting {
+        Inspecting::with(StandIn::with_tls().map_err(|error| error.to_string()), |launch| launch.policy(policy))
+    }
+
+    /// With this stand-in, and what `change` makes of the launch.
+    pub fn with(internet: Result<StandIn, String>, change: impl FnOnce(Launch) -> Launch) -> Inspecting {
+        let internet = ok(internet);
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = ok(CertificateAuthority::create(&folder.path().join("ca"), &Options::default()));
+        let certificate = authority.certificate_pem().to_owned();
+        let roots = folder.path().join("origins.pem");
+        std::fs::write(&roots, internet.authority_pem().unwrap_or_default()).expect("a file");
+        let socket = folder.path().join("issuer.sock");
+        let issuer = ok(Issuer::start(authority, &socket));
+        let launch = change(launch().inspect(&socket).origin_roots(&roots).stand_in(internet.address()));
+        Inspecting { envoy: ok(launch.start()), internet, issuer: Some(issuer), authority: certificate, folder }
+    }
+
+    /// Starts the issuer again, after [`Inspecting::issuer`] was taken away.
+    pub fn restart_issuer(&mut self) {
+        let authority = ok(CertificateAuthority::load(&self.folder.path().join("ca")));
+        self.issuer = Some(ok(Issuer::start(authority, &self.socket())));
+    }
+
+    /// The issuer's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("issuer.sock")
+    }
+
+    /// Asks for a tunnel and returns what is inside of it; a refusal fails the test.
+    #[track_caller]
+    pub fn tunnel(&self, authority: &str) -> Box<dyn Stream> {
+        let mut connection = http1::Connection::open(self.envoy.address());
+        let opened = connect::open(&mut connection, authority.as_bytes(), b"");
+        assert_eq!(opened.status(), Some(200), "CONNECT {authority}: {opened}");
+        connection.into_stream()
+    }
+
+    /// HTTP/1.1 over TLS inside a tunnel to port 443 of this host, by a client that trusts the authority and no other.
+    #[track_caller]
+    pub fn http1(&self, host: &str) -> http1::Connection {
+        let tunnel = self.tunnel(&format!("{host}:443"));
+        http1::Connection::over(tls::trusting(tunnel, host, "http/1.1", &self.authority))
+    }
+
+    /// HTTP/2 likewise.
+    #[track_caller]
+    pub fn http2(&self, host: &str) -> http2::Connection {
+        let tunnel = self.tunnel(&format!("{host}:443"));
+        http2::Connection::over(tls::trusting(tunnel, host, "h2", &self.authority))
+    }
+
+    /// The answer to the CONNECT alone.
+    pub fn connect(&self, authority: &str) -> Outcome {
+        connect::open(&mut http1::Connection::open(self.envoy.address()), authority.as_bytes(), b"")
+    }
+}

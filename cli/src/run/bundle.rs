@@ -2,8 +2,6 @@
 //!
 //! Written once into the private folder of the run. The system's own store is never touched.
 
-#![allow(dead_code, reason = "until the issuer is there")]
-
 use std::env;
 use std::fs;
 use std::io;

@@ -3,8 +3,6 @@
 //! The format is JKS, which holds certificates in the clear under a checksum; Java 8 to 25 read it, whatever their default
 //! type is, and need no password for a store of certificates alone. It must never hold a key.
 
-#![allow(dead_code, reason = "until the issuer is there")]
-
 use sha1::{Digest, Sha1};
 
 /// Java's customary password. It protects nothing here: the checksum is made with it.

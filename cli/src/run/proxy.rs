@@ -3,13 +3,16 @@
 //! Both are made for this run and gone with it. The key of the CA never leaves the private folder.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use weir_envoy::{Binary, Error, Launch, Line, Plugin, Running};
+use weir_envoy::issuer::{CertificateAuthority, Issuer, Options};
+use weir_envoy::{Binary, Error, Folder, Launch, Line, Plugin, Running};
 
+use super::bundle;
 use super::environment::Trust;
 use crate::document::Document;
 
@@ -23,7 +26,7 @@ pub(crate) enum Tls {
 }
 
 impl Tls {
-    /// What the policy says.
+    /// What the policy says, of one host at least.
     pub(crate) fn of(document: &Document) -> Tls {
         if document.policy.inspects() { Tls::Inspected } else { Tls::Passthrough }
     }
@@ -60,7 +63,6 @@ pub(crate) enum Failed {
     /// Envoy or the plugin.
     Envoy(Error),
     /// The files of the run.
-    #[expect(dead_code, reason = "until the issuer is there")]
     Files(io::Error),
     /// TLS is to be inspected, and nothing says which origins to trust.
     NoRoots,
@@ -81,7 +83,29 @@ impl fmt::Display for Failed {
 /// A proxy that runs.
 pub(crate) struct Proxy {
     envoy: Running,
-    trust: Option<Trust>,
+    inspection: Option<Inspection>,
+}
+
+/// What an Envoy that looks into TLS needs beside it. It goes after Envoy, which asks it to the end.
+struct Inspection {
+    trust: Trust,
+    /// Where the CA's key is, and the socket by which Envoy is given certificates.
+    secret: PathBuf,
+    _issuer: Issuer,
+    _folder: Folder,
+}
+
+impl Inspection {
+    /// Makes a CA for this run alone, and what the command needs to trust it.
+    fn start(roots: &Path) -> Result<Inspection, Failed> {
+        let folder = Folder::new(None).map_err(Failed::Envoy)?;
+        let (secret, open) = (folder.path().join("ca"), folder.path().join("trust"));
+        let authority = CertificateAuthority::create(&secret, &Options::default()).map_err(Failed::Envoy)?;
+        fs::create_dir(&open).map_err(Failed::Files)?;
+        let trust = bundle::write(&open, roots, authority.certificate_pem()).map_err(Failed::Files)?;
+        let issuer = Issuer::start(authority, &secret.join("issuer.sock")).map_err(Failed::Envoy)?;
+        Ok(Inspection { trust, secret, _issuer: issuer, _folder: folder })
+    }
 }
 
 impl Proxy {
@@ -94,11 +118,15 @@ impl Proxy {
     ) -> Result<Proxy, Failed> {
         let launch = Launch::new(parts.plugin.path()).binary(parts.binary.clone()).policy(policy).on_line(on_line);
         let launch = parts.allow_upstream.iter().fold(launch, |launch, network| launch.allow_upstream(*network));
-        if tls == Tls::Inspected {
-            return Err(Failed::NoRoots);
-        }
-        let _ = &parts.roots;
-        Ok(Proxy { envoy: launch.start().map_err(Failed::Envoy)?, trust: None })
+        let (launch, inspection) = match (tls, &parts.roots) {
+            (Tls::Passthrough, _) => (launch, None),
+            (Tls::Inspected, None) => return Err(Failed::NoRoots),
+            (Tls::Inspected, Some(roots)) => {
+                let inspection = Inspection::start(roots)?;
+                (launch.inspect(inspection.secret.join("issuer.sock")).origin_roots(roots), Some(inspection))
+            }
+        };
+        Ok(Proxy { envoy: launch.start().map_err(Failed::Envoy)?, inspection })
     }
 
     /// Where it listens.
@@ -108,12 +136,13 @@ impl Proxy {
 
     /// What the command has to trust, where TLS is inspected.
     pub(crate) fn trust(&self) -> Option<&Trust> {
-        self.trust.as_ref()
+        self.inspection.as_ref().map(|inspection| &inspection.trust)
     }
 
     /// Folders that an isolated command must not see: whoever can write them can change the policy or sign certificates.
     pub(crate) fn hidden(&self) -> Vec<PathBuf> {
-        vec![self.envoy.folder().to_owned()]
+        let secret = self.inspection.iter().map(|inspection| inspection.secret.clone());
+        std::iter::once(self.envoy.folder().to_owned()).chain(secret).collect()
     }
 
     /// Whether Envoy still runs.

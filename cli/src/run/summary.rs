@@ -29,6 +29,12 @@ pub(crate) struct Tally(Mutex<Counts>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
     allowed: u64,
+    /// Tunnels that were opened; requests inside of those that are looked into count by themselves.
+    tunnels: u64,
+    /// Connections cut inside a tunnel: no TLS, or a name that is not the tunnel's.
+    cut: u64,
+    /// Connections that the client ended since it does not trust the CA of this run.
+    distrusted: u64,
     /// Allowed, and yet nothing came of it: no address, a private one, no connection.
     failed: u64,
     would_deny: u64,
@@ -41,6 +47,9 @@ pub(crate) struct Counts {
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome<'l> {
     Allowed,
+    Tunnel,
+    Cut,
+    Distrusted,
     Failed,
     WouldDeny,
     Denied(&'l str),
@@ -69,6 +78,15 @@ impl Counts {
         match outcome(entry) {
             None => return,
             Some(Outcome::Allowed) => self.allowed += 1,
+            Some(Outcome::Tunnel) => self.tunnels += 1,
+            Some(Outcome::Cut) => {
+                self.cut += 1;
+                return;
+            }
+            Some(Outcome::Distrusted) => {
+                self.distrusted += 1;
+                return;
+            }
             Some(Outcome::Failed) => {
                 self.allowed += 1;
                 self.failed += 1;
@@ -108,16 +126,22 @@ impl Counts {
         let hosts: Vec<String> = self.hosts.iter().take(SHOWN).map(|host| shown(host.as_bytes())).collect();
         let more = if self.hosts.len() > SHOWN { ", ..." } else { "" };
         let hosts = if hosts.is_empty() { String::new() } else { format!(": {}{more}", hosts.join(", ")) };
-        words(format_args!("{} setup: {} through the proxy{hosts}", paint(FAINT, "weir:"), requests(self.allowed)));
+        words(format_args!(
+            "{} setup: {}{} through the proxy{hosts}",
+            paint(FAINT, "weir:"),
+            requests(self.allowed),
+            self.tunnels()
+        ));
     }
 
     /// Prints the summary of the command on standard error.
     pub(crate) fn print(&self, document: &Document) {
         let denied = self.denied();
         words(format_args!(
-            "{} {} allowed ({}), {} denied{}",
+            "{} {} allowed{} ({}), {} denied{}",
             paint(STRONG, "weir:"),
             paint(GOOD, requests(self.allowed)),
+            self.tunnels(),
             count(self.hosts.len(), "host", "hosts"),
             paint(if denied == 0 { Style::new() } else { BAD }, denied),
             self.remarks()
@@ -141,11 +165,24 @@ impl Counts {
         words(table.render());
     }
 
+    fn tunnels(&self) -> String {
+        let tunnels = usize::try_from(self.tunnels).unwrap_or(usize::MAX);
+        if tunnels == 0 { String::new() } else { format!(" and {}", count(tunnels, "tunnel", "tunnels")) }
+    }
+
     fn remarks(&self) -> String {
         let mut remarks = String::new();
         if self.would_deny > 0 {
             let would = format!("; {} would be, without \"mode\": \"audit\"", self.would_deny);
             remarks = paint(WARNING, would).to_string();
+        }
+        if self.cut > 0 {
+            let cut = count(usize::try_from(self.cut).unwrap_or(usize::MAX), "connection", "connections");
+            remarks = format!("{remarks}; {cut} cut inside tunnels");
+        }
+        if self.distrusted > 0 {
+            let often = count(usize::try_from(self.distrusted).unwrap_or(usize::MAX), "time", "times");
+            remarks = format!("{remarks}; {often} a client did not trust the CA of this run");
         }
         if self.failed > 0 {
             remarks = format!("{remarks}; {} of the allowed failed at the proxy", self.failed);
@@ -168,6 +205,9 @@ impl Counts {
             .collect();
         json!({
             "allowed": self.allowed,
+            "tunnels": self.tunnels,
+            "cut": self.cut,
+            "distrusted": self.distrusted,
             "failed": self.failed,
             "would_deny": self.would_deny,
             "denied": self.denied,
@@ -186,6 +226,17 @@ fn outcome(entry: &Value) -> Option<Outcome<'_>> {
     if let Some(reason) = text("details").strip_prefix("weir.denied.") {
         return Some(Outcome::Denied(reason));
     }
+    // The listeners behind a tunnel write of connections.
+    if entry.get("tunnel").is_some() {
+        let distrusted =
+            ["UNKNOWN_CA", "CERTIFICATE_UNKNOWN", "BAD_CERTIFICATE"].iter().any(|alert| text("tls").contains(alert));
+        return match (text("details"), distrusted) {
+            ("", true) => Some(Outcome::Distrusted),
+            // A client that hung up.
+            ("", false) if text("flags").is_empty() => None,
+            _ => Some(Outcome::Cut),
+        };
+    }
     if text("decision").starts_with("would-deny") {
         return Some(Outcome::WouldDeny);
     }
@@ -193,6 +244,9 @@ fn outcome(entry: &Value) -> Option<Outcome<'_>> {
     // Without a method Envoy could not read a request at all, so nobody decided one.
     if text("method").is_empty() {
         return None;
+    }
+    if text("method") == "CONNECT" && status < 400 {
+        return Some(Outcome::Tunnel);
     }
     let by_envoy = !text("flags").is_empty() || text("details").starts_with("rbac");
     Some(if status >= 400 && by_envoy { Outcome::Failed } else { Outcome::Allowed })
@@ -227,9 +281,14 @@ mod tests {
             r#"{"method":"GET","authority":"c.example","status":403,"flags":"-","details":"weir.denied.domain-not-allowed","decision":null}"#,
             r#"{"method":"GET","authority":"c.example","status":403,"flags":"-","details":"weir.denied.domain-not-allowed","decision":null}"#,
             r#"{"method":"GET","authority":"d.example","status":200,"flags":"-","details":"via_upstream","decision":"would-deny; reason=ip-literal"}"#,
+            r#"{"method":"CONNECT","authority":"b.example:443","status":200,"flags":"-","details":"via_upstream","decision":null}"#,
+            r#"{"tunnel":"b.example","sni":"evil.example","flags":"-","details":"rbac_access_denied","tls":"-"}"#,
+            r#"{"tunnel":null,"sni":"b.example","flags":"-","details":null,"tls":"TLS_error:|system_library:Connection_reset_by_peer"}"#,
+            r#"{"tunnel":null,"sni":"b.example","flags":"-","details":null,"tls":"TLS_error:|SSL_routines:TLSV1_ALERT_UNKNOWN_CA"}"#,
             r#"{"method":"-","authority":null,"status":400,"flags":"DPE","details":"http1.codec_error"}"#,
             "no JSON",
         ]);
+        assert_eq!((counts.tunnels, counts.cut, counts.distrusted), (1, 1, 1));
         assert_eq!((counts.allowed, counts.failed, counts.would_deny, counts.denied()), (4, 1, 1, 2));
         assert_eq!(counts.hosts.iter().collect::<Vec<_>>(), ["a.example", "b.example", "d.example"]);
         assert_eq!(counts.most_refused()[0].1, 2);

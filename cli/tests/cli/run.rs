@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 mod attacker;
 #[cfg(target_os = "linux")]
+mod https;
+#[cfg(target_os = "linux")]
 mod isolate;
 #[cfg(target_os = "linux")]
 mod setup;

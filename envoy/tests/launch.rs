@@ -219,3 +219,28 @@ fn envoys_own_errors_are_readable() {
     let error = error.to_string();
     assert!(error.starts_with("Envoy ended by itself") && error.contains("no-such-option"), "{error}");
 }
+
+/// Envoy 1.36 has no certificates on demand; it would say that a type is unknown, which helps nobody.
+#[cfg(unix)]
+#[test]
+fn an_envoy_that_cannot_inspect_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("envoy");
+    let script =
+        "#!/bin/sh\necho \"$0  version: 0000000000000000000000000000000000000000/1.36.4/Clean/RELEASE/BoringSSL\"\n";
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = weir_envoy::Binary::at(&path).unwrap();
+    let launch = weir_envoy::Launch::without_plugin().binary(binary).inspect(folder.path().join("issuer.sock"));
+    let error = launch.start().err().map(|error| error.to_string()).unwrap();
+    assert_eq!(
+        error,
+        format!(
+            "the Envoy at {} cannot be used: it is Envoy 1.36.4, and TLS inspection needs 1.37.0 or later, which gets \
+             certificates on demand",
+            path.display()
+        )
+    );
+}

@@ -1,7 +1,10 @@
 //! A proxy that looks inside TLS: Envoy with the plugin on both sides, the issuer, and the stand-in behind it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use weir_envoy::issuer::{CertificateAuthority, Issuer, Options};
 use weir_envoy::{Launch, Running, StandIn};
@@ -26,12 +29,12 @@ pub struct Inspecting {
 impl Inspecting {
     /// With this policy.
     pub fn start(policy: &[u8]) -> Inspecting {
-        Inspecting::with(StandIn::with_tls().map_err(|error| error.to_string()), |launch| launch.policy(policy))
+        Inspecting::with(|launch, internet| launch.policy(policy).stand_in(internet))
     }
 
-    /// With this stand-in, and what `change` makes of the launch.
-    pub fn with(internet: Result<StandIn, String>, change: impl FnOnce(Launch) -> Launch) -> Inspecting {
-        let internet = ok(internet);
+    /// What `change` makes of the launch; it is given the stand-in's address as well.
+    pub fn with(change: impl FnOnce(Launch, SocketAddr) -> Launch) -> Inspecting {
+        let internet = ok(StandIn::with_tls());
         let folder = tempfile::tempdir().expect("a folder");
         let authority = ok(CertificateAuthority::create(&folder.path().join("ca"), &Options::default()));
         let certificate = authority.certificate_pem().to_owned();
@@ -39,7 +42,7 @@ impl Inspecting {
         std::fs::write(&roots, internet.authority_pem().unwrap_or_default()).expect("a file");
         let socket = folder.path().join("issuer.sock");
         let issuer = ok(Issuer::start(authority, &socket));
-        let launch = change(launch().inspect(&socket).origin_roots(&roots).stand_in(internet.address()));
+        let launch = change(launch().inspect(&socket).origin_roots(&roots), internet.address());
         Inspecting { envoy: ok(launch.start()), internet, issuer: Some(issuer), authority: certificate, folder }
     }
 
@@ -75,6 +78,13 @@ impl Inspecting {
     pub fn http2(&self, host: &str) -> http2::Connection {
         let tunnel = self.tunnel(&format!("{host}:443"));
         http2::Connection::over(tls::trusting(tunnel, host, "h2", &self.authority))
+    }
+
+    /// Whether the access log gets a line of a cut connection that `tells` picks: it comes a little after the cut.
+    pub fn logs(&self, tells: impl Fn(&Value) -> bool) -> bool {
+        self.envoy.wait_for_logs(Duration::from_secs(10), |_, access| {
+            access.iter().filter_map(|line| serde_json::from_str(line).ok()).any(|line| tells(&line))
+        })
     }
 
     /// The answer to the CONNECT alone.

@@ -55,6 +55,9 @@ pub(crate) struct Isolated {
     /// Folders to hide.
     #[arg(long)]
     hide: Vec<PathBuf>,
+    /// Folders to hide if they are still there.
+    #[arg(long)]
+    hide_others: Vec<PathBuf>,
     /// Sockets to hide.
     #[arg(long)]
     hide_socket: Vec<PathBuf>,
@@ -82,7 +85,9 @@ impl Isolated {
         ] {
             arguments.extend([name.into(), value.into()]);
         }
-        for (name, paths) in [("--hide", &self.hide), ("--hide-socket", &self.hide_socket)] {
+        for (name, paths) in
+            [("--hide", &self.hide), ("--hide-others", &self.hide_others), ("--hide-socket", &self.hide_socket)]
+        {
             arguments.extend(paths.iter().flat_map(|path| [name.into(), path.into()]));
         }
         arguments.push("--".into());

@@ -19,8 +19,8 @@ pub(super) fn run(isolated: &Isolated) -> Exit {
     let mut stage = link::channel(isolated);
     let code = match confine(isolated, &mut stage) {
         Ok(()) => start(isolated, &mut stage),
-        Err(Refused { what, error }) => {
-            mistake(format_args!("--isolate is not possible here: {what}: {error}"));
+        Err(refused) => {
+            refused.tell();
             1
         }
     };

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::net::{
@@ -32,10 +32,23 @@ pub(crate) fn command(command: &[OsString], proxy: SocketAddr, hide: &[PathBuf])
         parent: i32::try_from(std::process::id()).map_err(io::Error::other)?,
         proxy,
         hide: hide.to_vec(),
+        hide_others: others(hide),
         hide_socket: Vec::new(),
         command: command.to_vec(),
     };
     Ok((start(&isolated, theirs), Link(ours)))
+}
+
+/// The private folders of other Envoys of this user: who can write one's policy could meet there with its command.
+fn others(ours: &[PathBuf]) -> Vec<PathBuf> {
+    let Some(parent) = ours.first().and_then(|folder| folder.parent()) else { return Vec::new() };
+    let is_ours = |path: &Path| ours.iter().any(|folder| folder.starts_with(path));
+    let folders = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    folders
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("weir-envoy-"))
+        .map(|entry| entry.path())
+        .filter(|path| !is_ours(path))
+        .collect()
 }
 
 /// This program again, in another role and with `channel` open.

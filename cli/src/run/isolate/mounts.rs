@@ -41,6 +41,12 @@ pub(super) fn hide(isolated: &Isolated) -> Result<(), Refused> {
         read_only(Path::new("/sys")).step("/sys read-only")?;
         devices(isolated).step("a /dev of its own")?;
     }
+    for folder in &isolated.hide_others {
+        match empty(folder, MountFlags::RDONLY) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
+            hidden => hidden.step(&format!("hiding {}", folder.display()))?,
+        }
+    }
     for folder in &isolated.hide {
         empty(folder, MountFlags::RDONLY).step(&format!("hiding {}", folder.display()))?;
     }

@@ -18,7 +18,7 @@ use super::{Isolated, Role, link};
 use crate::exit::Exit;
 use crate::run::child::Ended;
 use crate::run::job_control;
-use crate::terminal::mistake;
+use crate::terminal::{mistake, words};
 
 /// What the init tells.
 pub(super) const STOPPED: u8 = b'S';
@@ -34,11 +34,8 @@ pub(super) fn run(isolated: Isolated) -> Exit {
             end_by(signal);
             Exit::Command(Ended::Signal(signal).code())
         }
-        Err(Refused { what, error }) => {
-            mistake(format_args!("--isolate is not possible here: {what}: {error}"));
-            for line in advice(&error) {
-                crate::terminal::words(format_args!("  {line}"));
-            }
+        Err(refused) => {
+            refused.tell();
             Exit::Failure
         }
     }
@@ -48,6 +45,16 @@ pub(super) fn run(isolated: Isolated) -> Exit {
 pub(super) struct Refused {
     pub(super) what: String,
     pub(super) error: io::Error,
+}
+
+impl Refused {
+    /// Says which step it was, and what would help.
+    pub(super) fn tell(&self) {
+        mistake(format_args!("--isolate is not possible here: {}: {}", self.what, self.error));
+        for line in advice(&self.error) {
+            words(format_args!("  {line}"));
+        }
+    }
 }
 
 /// Names the step that an error belongs to.
@@ -132,7 +139,21 @@ fn unshare() -> Result<(), Refused> {
     fs::write("/proc/self/setgroups", "deny").step("the groups of the user namespace")?;
     fs::write("/proc/self/uid_map", map(user.as_raw())).step("the users of the user namespace")?;
     fs::write("/proc/self/gid_map", map(group.as_raw())).step("the groups of the user namespace")?;
-    separate(namespaces).step("namespaces for network, mounts and processes")
+    separate(namespaces).step("namespaces for network, mounts and processes")?;
+    keep_over_exec().step("the rights of the user namespace")
+}
+
+/// A user that is not 0 loses its rights in the new namespaces when the init is executed, unless they are ambient. The init
+/// gives them up.
+fn keep_over_exec() -> io::Result<()> {
+    let mut sets = rustix::thread::capabilities(None)?;
+    sets.inheritable = sets.permitted;
+    let permitted = sets.permitted;
+    rustix::thread::set_capabilities(None, sets)?;
+    for capability in permitted.iter() {
+        rustix::thread::configure_capability_in_ambient_set(capability, true)?;
+    }
+    Ok(())
 }
 
 fn separate(namespaces: UnshareFlags) -> io::Result<()> {

@@ -100,6 +100,10 @@ fn attacker() {
         "nested namespaces",
         command(&["unshare", "-Urn", "bash", "-c", "echo > /dev/tcp/192.0.2.1/80"]).and(isolated()),
     );
+    let temporary = target("temporary").unwrap();
+    // With every right in a namespace of its own: what is covered stays covered.
+    let uncover = "for d in $0/weir-envoy-*; do umount \"$d\"; mount --bind $0 /mnt; done 2>/dev/null; ls $0/*/filter.json /mnt/*/filter.json";
+    say("what is covered", command(&["unshare", "-Urm", "sh", "-c", uncover, &temporary]).and(isolated()));
     say("vsock", socket(40));
     say("packet", socket(17).and(isolated()));
     say("an open descriptor", open_descriptors());

@@ -7,6 +7,7 @@ use std::env;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -163,6 +164,40 @@ fn nothing_leads_out_of_a_user_namespace_either() {
         return;
     }
     let came = attack(&folder, &outside, &setpriv, &["--isolate"]);
+    assert_eq!(out(&came), ["the proxy"], "{came:?}");
+    assert_eq!(outside.reached(), 0);
+}
+
+/// User 0 keeps over an exec what others lose, so the others are tried too.
+#[test]
+fn an_ordinary_user_is_isolated_as_well() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        eprintln!("skipped: this is an ordinary user, and the other tests show it");
+        return;
+    }
+    let folder = Folder::new();
+    let plugin = weir_envoy::Plugin::locate().unwrap();
+    for (from, to) in [(weir_envoy::Binary::find().unwrap().path(), "envoy"), (plugin.path(), "weir.wasm")] {
+        let to = folder.0.join(to);
+        fs::hard_link(from, &to).or_else(|_| fs::copy(from, &to).map(drop)).unwrap();
+    }
+    fs::create_dir_all(folder.0.join("temporary")).unwrap();
+    let outside = Outside::start(&folder);
+    for path in [folder.0.clone(), folder.0.join("temporary")] {
+        chown(path, Some(65534), Some(65534)).unwrap();
+    }
+    let (envoy, plugin) = (folder.0.join("envoy"), folder.0.join("weir.wasm"));
+    let (envoy, plugin) = (format!("WEIR_ENVOY={}", envoy.display()), format!("WEIR_PLUGIN={}", plugin.display()));
+    let setpriv = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let reaches = |path: &std::path::Path| {
+        Command::new("setpriv").args(&setpriv[1..]).args(["test", "-x"]).arg(path).status().is_ok_and(|it| it.success())
+    };
+    if !reaches(&env::current_exe().unwrap()) || !reaches(&folder.0) {
+        eprintln!("skipped: another user cannot reach {}, or there is no setpriv(1)", folder.0.display());
+        return;
+    }
+    let before = [&setpriv[..], &["env", "HOME=/", &envoy, &plugin]].concat();
+    let came = attack(&folder, &outside, &before, &["--isolate"]);
     assert_eq!(out(&came), ["the proxy"], "{came:?}");
     assert_eq!(outside.reached(), 0);
 }

@@ -117,7 +117,6 @@ fn the_inside_protects_as_the_outside() {
             remove(manager, own).unwrap();
         }
     }
-    remove(&mut outside, "http_protocol_options").unwrap();
     assert_eq!(inside, outside);
     let routes = &inner(&document)["route_config"]["virtual_hosts"][0]["routes"];
     assert_eq!(routes[0]["match"], json!({"connect_matcher": {}}));

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use weir_envoy::{Binary, Plugin};
 
 /// The names that lead to the origin.
 const NAMES: [&str; 9] = [
@@ -83,9 +84,14 @@ impl Internet {
             env!("CARGO_BIN_EXE_weir"),
             self.path("policy.json").display()
         );
+        // Found outside: neither a home nor a network is inside.
+        let plugin = Plugin::locate().expect("the plugin");
+        let binary = Binary::find().expect("Envoy");
         let output: Output = Command::new("unshare")
             .args(["--user", "--map-root-user", "--mount", "--net", "--", "bash", "-c"])
             .arg(format!("{SETUP}\n{script}"))
+            .env("WEIR_PLUGIN", plugin.path())
+            .env("WEIR_ENVOY", binary.path())
             .env("INTERNET", self.folder.path())
             .env("ROOTS", ROOTS)
             .env("ORIGIN", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/origin.py"))
@@ -93,7 +99,6 @@ impl Internet {
             .env("REAL_HOME", std::env::var_os("HOME").unwrap_or_default())
             .env("HOME", self.path("home"))
             .env("XDG_DATA_HOME", self.path("home/data"))
-            .env("XDG_CACHE_HOME", cache())
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .output()
             .expect("unshare, of util-linux");
@@ -108,12 +113,6 @@ impl Internet {
             received: received.lines().map(received_in_words).collect(),
         }
     }
-}
-
-/// The cache of the one who runs the tests, where Envoy is.
-fn cache() -> PathBuf {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from)
 }
 
 fn received_in_words(line: &str) -> String {
@@ -156,4 +155,23 @@ pub(crate) fn python_with(packages: &[&str]) -> PathBuf {
         assert!(runs(pip), "pip cannot install {packages:?}");
     }
     python
+}
+
+/// Whether everything is here that a test needs beside this repository; says what is not.
+pub(crate) fn has(tools: &[&str]) -> bool {
+    let runs = |tool: &str, arguments: &[&str]| {
+        Command::new(tool).args(arguments).output().is_ok_and(|output| output.status.success())
+    };
+    if !runs("unshare", &["--user", "--map-root-user", "--mount", "--net", "--", "ip", "link", "set", "lo", "up"]) {
+        eprintln!(
+            "SKIPPED: real clients need namespaces of their own: install util-linux and iproute2, and let users make user \
+             namespaces (in a container: run it with --privileged, or --cap-add SYS_ADMIN --security-opt seccomp=unconfined)"
+        );
+        return false;
+    }
+    let missing: Vec<&&str> = tools.iter().filter(|tool| !runs(tool, &["--version"])).collect();
+    if !missing.is_empty() {
+        eprintln!("SKIPPED: {missing:?} is not here; install it to test it as a client");
+    }
+    missing.is_empty()
 }

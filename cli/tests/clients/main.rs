@@ -57,12 +57,15 @@ impl std::fmt::Display for Ran {
 
 #[test]
 fn curl_over_http1_and_http2() {
+    if !internet::has(&["curl", "python3"]) {
+        return;
+    }
     for version in ["--http1.1", "--http2"] {
         let ran = run(&format!(
             "$RUN -- sh -c '
                 curl -sS {version} -w \"%{{http_version}} %{{http_code}}\\n\" https://pypi.org/simple/weir-hello/
                 for method in POST PUT DELETE PATCH get; do
-                    curl -sS -o /dev/null {version} -X $method -d x -w \"$method %{{http_code}} %header{{x-weir-decision}}\\n\" https://github.com/$method
+                    curl -sS -o /dev/null {version} -X $method -w \"$method %{{http_code}} %header{{x-weir-decision}}\\n\" https://github.com/$method
                 done
                 curl -sS {version} https://evil.example/ || echo \"curl exit $?\"'"
         ));
@@ -77,8 +80,27 @@ fn curl_over_http1_and_http2() {
     }
 }
 
+/// curl before 8 may take an answer that comes before its body is sent for an error of HTTP/2 (exit 92). The request is
+/// refused in any case.
+#[test]
+fn curl_with_a_body() {
+    if !internet::has(&["curl", "python3"]) {
+        return;
+    }
+    let ran = run("$RUN -- sh -c '
+        curl -sS --http1.1 -d secret -o /dev/null -w \"%{http_code}\\n\" https://github.com/upload
+        curl -sS --http2 -d secret -o /dev/null -w \"%{http_code}\\n\" https://github.com/upload; echo \"exit $?\"'");
+    ran.succeeded().printed("403\n");
+    assert!(ran.stdout.contains("exit 0\n") || ran.stdout.contains("exit 92\n"), "{ran}");
+    assert!(ran.received.is_empty(), "{ran}");
+    assert!(ran.stderr.contains("2 denied"), "{ran}");
+}
+
 #[test]
 fn pip_installs_and_cannot_upload() {
+    if !internet::has(&["python3"]) {
+        return;
+    }
     let ran = run("python3 -m venv venv
         $RUN -- sh -c '
             venv/bin/pip install --no-cache-dir --disable-pip-version-check weir-hello &&
@@ -89,6 +111,9 @@ fn pip_installs_and_cannot_upload() {
 
 #[test]
 fn python_requests_and_httpx() {
+    if !internet::has(&["python3"]) {
+        return;
+    }
     let python = internet::python_with(&["requests", "httpx[http2]"]);
     let ran = run(&format!(
         "$RUN -- {} - <<'EOF'
@@ -109,6 +134,9 @@ EOF",
 
 #[test]
 fn npm_installs_and_cannot_publish() {
+    if !internet::has(&["npm", "python3"]) {
+        return;
+    }
     let ran = run("mkdir package && cd package && echo '{\"name\": \"p\", \"version\": \"1.0.0\"}' > package.json
         $RUN -- sh -c '
             npm install --no-audit --no-fund --cache=$HOME/npm weir-hello@1.0.0 &&
@@ -121,10 +149,13 @@ fn npm_installs_and_cannot_publish() {
 
 #[test]
 fn cargo_builds_with_a_crate() {
+    if !internet::has(&["cargo", "python3"]) {
+        return;
+    }
     let ran = run(r#"mkdir -p app/src && cd app
         printf '[package]\nname = "app"\nversion = "1.0.0"\nedition = "2021"\n[dependencies]\nweir-hello = "1"\n' > Cargo.toml
         printf 'fn main() { println!("{}", weir_hello::GREETING); }\n' > src/main.rs
-        export RUSTUP_HOME=${RUSTUP_HOME:-$REAL_HOME/.rustup} CARGO_HOME=$HOME/cargo
+        export RUSTUP_HOME=${RUSTUP_HOME:-$REAL_HOME/.rustup} CARGO_HOME=$HOME/cargo CARGO_TARGET_DIR=$PWD/target
         PATH=$REAL_HOME/.cargo/bin:$PATH $RUN -- cargo run --quiet"#);
     ran.succeeded().printed("hello from the crate").origin_was_only_read();
     ran.origin_received("GET index.crates.io/we/ir/weir-hello");
@@ -133,6 +164,9 @@ fn cargo_builds_with_a_crate() {
 
 #[test]
 fn git_clones_and_cannot_push() {
+    if !internet::has(&["git", "python3"]) {
+        return;
+    }
     let ran = Internet::new(GIT_FETCH).run(
         "$RUN -- sh -c '
             git clone --quiet https://github.com/weir/hello.git && cd hello && cat hello.txt && git fetch --quiet &&
@@ -142,24 +176,31 @@ fn git_clones_and_cannot_push() {
     );
     ran.succeeded().printed("hello from the repository").printed("push: exit");
     ran.origin_received("POST github.com/weir/hello.git/git-upload-pack");
-    assert!(!ran.received.iter().any(|it| it.contains("receive-pack")), "{ran}");
+    // What it asks for beforehand is a GET; the push itself did not arrive.
+    assert!(!ran.received.iter().any(|it| it.starts_with("POST ") && it.contains("receive-pack")), "{ran}");
 }
 
 #[test]
 fn git_cannot_clone_where_nothing_but_reading_is_allowed() {
+    if !internet::has(&["git", "python3"]) {
+        return;
+    }
     let ran = run("$RUN -- sh -c 'git clone --quiet https://github.com/weir/hello.git || echo \"clone: exit $?\"'");
     ran.succeeded().printed("clone: exit").origin_was_only_read();
 }
 
 #[test]
 fn node_fetch() {
-    let ran = run(r"$RUN -- node -e '
+    if !internet::has(&["node", "python3"]) {
+        return;
+    }
+    let ran = run(r"$RUN --isolate -- node -e '
         (async () => {
             console.log((await fetch(`https://pypi.org/simple/weir-hello/`)).status);
             const refused = await fetch(`https://github.com/upload`, { method: `POST`, body: `secret` });
             console.log(refused.status, (await refused.json()).reason);
         })()'");
-    // Node obeys proxy variables from version 24 on (NODE_USE_ENV_PROXY); before, nothing gets out of this namespace.
+    // Node obeys proxy variables from version 24 on (NODE_USE_ENV_PROXY). Before, it goes straight out, where nothing is.
     if ran.stderr.contains("fetch failed") {
         eprintln!(
             "SKIPPED in part: this Node's fetch knows no proxy (Node 24 or later does); npm is tested all the same"

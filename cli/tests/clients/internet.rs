@@ -59,8 +59,7 @@ impl Internet {
         let folder = tempfile::tempdir().expect("a folder");
         let internet = Internet { folder };
         let write = |name: &str, text: &str| fs::write(internet.path(name), text).expect("a file");
-        let hosts: String = NAMES.iter().map(|name| format!("127.0.0.2 {name}\n")).collect();
-        write("hosts", &format!("127.0.0.1 localhost\n{hosts}"));
+        write("hosts", &format!("127.0.0.1 localhost\n127.0.0.2 {}\n", NAMES.join(" ")));
         let (roots, certificate, key) = certificates();
         write("roots.pem", &roots);
         write("origin.pem", &certificate);

@@ -3,6 +3,8 @@
 //! Each runs in a network namespace of its own (`internet.rs`), in which public names lead to a local https origin.
 //! Nothing of `weir run` differs from what a user starts.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
 mod internet;
 
 use internet::{Internet, Ran};

@@ -143,7 +143,7 @@ impl Export {
             Err(error) => return failed(&error),
         };
         if self.bundle {
-            let Some(path) = issuer::system_roots() else {
+            let Some(path) = weir_envoy::system_roots() else {
                 mistake("this machine's roots are in none of the usual places: name their file with SSL_CERT_FILE");
                 return Exit::Failure;
             };

@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 use anstyle::Style;
 use clap::Args;
 use weir_envoy::{Binary, Error, Launch, LogLine, Plugin, Running, StandIn};
+use weir_policy::Policy;
 
 use crate::audit::Record;
 use crate::exit::Exit;
+use crate::inspection::Inspection;
 use crate::interrupt::Interrupt;
 use crate::table::Table;
 use crate::terminal::{BAD, FAINT, GOOD, STRONG, data, mistake, paint, words};
-use client::Answer;
+use client::{Answer, Client};
 use script::{Expected, Row};
 
 const EXAMPLES: &str = "\
@@ -53,6 +55,10 @@ impl Demo {
                 mistake(error);
                 Exit::Failure
             }
+            Err(Stopped::Client(error)) => {
+                mistake(error);
+                Exit::Failure
+            }
             Err(Stopped::Interrupt) => {
                 words("stopped before its end");
                 Exit::Failure
@@ -64,6 +70,7 @@ impl Demo {
 /// Why the session did not come to its end.
 enum Stopped {
     Envoy(Error),
+    Client(String),
     Interrupt,
 }
 
@@ -75,11 +82,19 @@ impl From<Error> for Stopped {
 
 struct Session {
     envoy: Running,
+    _inspection: Inspection,
     internet: StandIn,
+    client: Client,
     interrupt: Interrupt,
     failures: Vec<String>,
     /// How many rows were played.
     rows: usize,
+    /// Whether the policy in force has tunnels looked into.
+    inspects: bool,
+}
+
+fn inspects(policy: &str) -> bool {
+    Policy::from_json(policy.as_bytes()).is_ok_and(|policy| policy.inspects())
 }
 
 impl Session {
@@ -92,8 +107,15 @@ impl Session {
         let binary = Binary::find()?;
         interrupt.hold();
         let started = Instant::now();
-        let internet = StandIn::start()?;
+        let internet = StandIn::with_tls()?;
+        let inspection = Inspection::for_this_run()?;
+        let origins = internet.authority_pem().unwrap_or_default();
+        let roots = inspection.folder().join("origins.pem");
+        std::fs::write(&roots, origins)
+            .map_err(|source| Error::Io { tried: format!("writing {}", roots.display()), source })?;
+        let client = Client::trusting(&[inspection.certificate_pem(), origins]).map_err(Stopped::Client)?;
         let launch = Launch::new(plugin.path()).binary(binary).policy(script::FIRST_POLICY);
+        let launch = inspection.of_launch(launch).origin_roots(roots);
         let envoy = launch.stand_in(internet.address()).start()?;
         words(paint(
             FAINT,
@@ -104,7 +126,16 @@ impl Session {
                 started.elapsed().as_millis()
             ),
         ));
-        Ok(Session { envoy, internet, interrupt, failures: Vec::new(), rows: 0 })
+        Ok(Session {
+            envoy,
+            _inspection: inspection,
+            internet,
+            client,
+            interrupt,
+            failures: Vec::new(),
+            rows: 0,
+            inspects: inspects(script::FIRST_POLICY),
+        })
     }
 
     /// Plays the script; returns what came out otherwise than it must.
@@ -117,6 +148,7 @@ impl Session {
         }
         for (title, policy, rows) in script::LATER {
             self.envoy.set_policy(policy.as_bytes())?;
+            self.inspects = inspects(policy);
             data(format_args!("\n{}\n{policy}\n", paint(STRONG, title)));
             self.table(rows)?;
         }
@@ -160,10 +192,13 @@ impl Session {
     fn send(&self, row: &Row) -> Outcome {
         let before = self.records().len();
         self.internet.take_received();
-        let answer = client::send(self.envoy.address(), row);
-        // Requests go one by one and every decision leaves a record, so the next record is this one's.
-        self.envoy.wait_for_logs(RECORD_LIMIT, |log, _| records(log).count() > before);
-        let record = self.records().get(before).and_then(|line| Record::parse(line));
+        let answer = self.client.send(self.envoy.address(), row);
+        // Requests go one by one and every decision leaves a record, so the next records are this one's: that of its
+        // tunnel, and that of what went through it where the proxy looked inside.
+        let inside = answer.as_ref().is_ok_and(|answer| answer.is_from_inside);
+        let last = before + usize::from(inside && self.inspects);
+        self.envoy.wait_for_logs(RECORD_LIMIT, |log, _| records(log).count() > last);
+        let record = self.records().get(last).and_then(|line| Record::parse(line));
         let word = |member| record.as_ref().map(|record| record.text(member)).unwrap_or_default();
         Outcome {
             decision: word("decision"),

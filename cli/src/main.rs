@@ -12,6 +12,7 @@ mod document;
 mod exit;
 mod explain;
 mod input;
+mod inspection;
 mod interrupt;
 mod issuer;
 mod limits;

@@ -17,10 +17,12 @@ use serde_json::Value;
 use weir_envoy::{Binary, Error, Launch, Line, Plugin, Running};
 
 use crate::audit::Record;
+use crate::ca;
 use crate::check::{self, warnings};
 use crate::document::Document;
 use crate::exit::Exit;
 use crate::input;
+use crate::inspection::Inspection;
 use crate::interrupt::Interrupt;
 use crate::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, count, data, mistake, paint, shown, words};
 use watch::{Seen, Watched};
@@ -34,7 +36,8 @@ Examples:
 
 A change of the file is taken up at once, for open connections too; a mistake in it is printed and changes
 nothing. Audit records are printed to standard output (--json: as the plugin writes them), the rest to
-standard error. Which decisions leave a record is \"audit\": {\"log\": \"denied\"} of the policy.
+standard error. Which decisions leave a record is \"audit\": {\"log\": \"denied\"} of the policy. Where it says
+\"tls\": \"inspected\", tunnels are looked into: clients have to trust what `weir ca export` prints.
 
 Exit code: 0 stopped by Ctrl-C or SIGTERM, 1 Envoy did not start or ended by itself, 2 a mistake in the policy.";
 
@@ -54,6 +57,9 @@ pub(crate) struct Up {
     /// Private network that may be reached all the same; can be repeated
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_upstream: Vec<IpNet>,
+    /// Folder of the authority, where the policy has TLS inspected; made on first use
+    #[arg(long, value_name = "DIR")]
+    ca: Option<PathBuf>,
     /// Print audit records as JSON
     #[arg(long)]
     json: bool,
@@ -92,11 +98,17 @@ impl Up {
                 return Exit::Mistake;
             }
         };
-        match self.start(&input.bytes, &interrupt) {
-            Ok(envoy) => {
-                self.greet(&envoy, &document);
+        let ca = if document.policy.inspects() {
+            let Some(folder) = ca::folder(self.ca.as_deref()) else { return Exit::Mistake };
+            Some(folder)
+        } else {
+            None
+        };
+        match self.start(&input.bytes, ca.as_deref(), &interrupt) {
+            Ok((envoy, inspection)) => {
+                self.greet(&envoy, &document, inspection.as_ref());
                 let watched = Watched::new(self.policy.clone(), input.bytes);
-                Proxy { envoy, document, watched, name: input.name }.run(&interrupt)
+                Proxy { envoy, inspection, document, watched, name: input.name }.run(&interrupt)
             }
             Err(error) => {
                 mistake(&error);
@@ -105,16 +117,27 @@ impl Up {
         }
     }
 
-    fn start(&self, policy: &[u8], interrupt: &Interrupt) -> Result<Running, Error> {
+    fn start(
+        &self,
+        policy: &[u8],
+        ca: Option<&Path>,
+        interrupt: &Interrupt,
+    ) -> Result<(Running, Option<Inspection>), Error> {
         let (plugin, binary) = (Plugin::locate()?, Binary::find()?);
         interrupt.hold();
         let json = self.json;
         let launch = Launch::new(plugin.path()).binary(binary);
         let launch = launch.policy(policy).listen(self.listen).on_line(move |line| print_line(line, json));
-        self.allow_upstream.iter().fold(launch, |launch, network| launch.allow_upstream(*network)).start()
+        let launch = self.allow_upstream.iter().fold(launch, |launch, network| launch.allow_upstream(*network));
+        let inspection = ca.map(Inspection::of).transpose()?;
+        let launch = match &inspection {
+            Some(inspection) => inspection.of_launch(launch),
+            None => launch,
+        };
+        Ok((launch.start()?, inspection))
     }
 
-    fn greet(&self, envoy: &Running, document: &Document) {
+    fn greet(&self, envoy: &Running, document: &Document, inspection: Option<&Inspection>) {
         let address = envoy.address();
         words(format_args!(
             "{} http://{address} (Envoy {}, {})",
@@ -129,6 +152,10 @@ impl Up {
             address
         };
         words(paint(STRONG, format_args!("  export http_proxy=http://{reached} https_proxy=http://{reached}")));
+        if inspection.is_some() {
+            let ca = self.ca.as_ref().map(|ca| format!(" --dir {}", ca.display())).unwrap_or_default();
+            words(format_args!("  it looks into TLS: clients have to trust what `weir ca export{ca}` prints"));
+        }
         note_warnings(document, &self.policy.display().to_string());
         words(paint(FAINT, "  Ctrl-C stops it; a change of the file is taken up"));
     }
@@ -146,6 +173,7 @@ fn note_warnings(document: &Document, name: &str) {
 /// A proxy that runs.
 struct Proxy {
     envoy: Running,
+    inspection: Option<Inspection>,
     /// The policy in force.
     document: Document,
     watched: Watched,
@@ -203,6 +231,12 @@ impl Proxy {
         words(format_args!("{} {}", paint(GOOD, "policy changed:"), self.name));
         for change in changes {
             words(format_args!("  {change}"));
+        }
+        if document.policy.inspects() && self.inspection.is_none() {
+            words(format_args!(
+                "  {} this proxy was started without TLS inspection, and refuses tunnels that need it: start it anew",
+                paint(WARNING, "note:")
+            ));
         }
         note_warnings(&document, &self.name);
         self.document = document;

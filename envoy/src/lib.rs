@@ -30,6 +30,7 @@ pub mod issuer;
 mod launch;
 mod logs;
 pub mod plugin;
+mod roots;
 mod running;
 mod spawn;
 pub mod stand_in;
@@ -44,5 +45,6 @@ pub use launch::Launch;
 pub use logs::{Line, LogLine};
 
 pub use plugin::{Built, Plugin};
+pub use roots::system_roots;
 pub use running::Running;
 pub use stand_in::{Received, StandIn, Transport};

@@ -8,7 +8,8 @@ pub(super) struct Row {
     /// What the table calls it.
     pub(super) name: &'static str,
     pub(super) method: &'static str,
-    /// The request target: absolute, or `host:port` for CONNECT.
+    /// The request target: absolute, or `host:port` for CONNECT. An https one goes through a tunnel to its host, and
+    /// by TLS with its name; inside, [`Row::host`] is what is asked for.
     pub(super) target: &'static str,
     /// Further header lines.
     pub(super) headers: &'static [&'static str],
@@ -37,6 +38,7 @@ pub(super) const FIRST_POLICY: &str = r#"{
   },
   "denylist": ["gist.github.com"],
   "methods": "read-only",
+  "tls": "inspected",
   "audit": { "log": "all" }
 }"#;
 
@@ -150,37 +152,78 @@ pub(super) const FIRST: &[Row] = &[
         expected: Expected::Deny(Reason::UpgradeNotAllowed),
         ..GET
     },
+    Row { name: "GET https://github.com", target: "https://github.com/rust-lang", ..GET },
     Row {
-        name: "CONNECT github.com:443",
+        name: "POST https://api.github.com",
+        method: "POST",
+        target: "https://api.github.com/gists",
+        body: "{\"files\": {}}",
+        host: "api.github.com",
+        expected: Expected::Deny(Reason::MethodNotAllowed),
+        ..GET
+    },
+    Row {
+        name: "CONNECT httpbin.org:443",
         method: "CONNECT",
-        target: "github.com:443",
-        expected: Expected::Deny(Reason::TunnelNotInspected),
+        target: "httpbin.org:443",
+        host: "httpbin.org",
+        expected: Expected::Deny(Reason::DomainNotAllowed),
+        rule: "",
+        ..GET
+    },
+    // Fronting: a tunnel and a server name for one host, and inside it a request for another.
+    Row {
+        name: "GET https, fronted",
+        target: "https://github.com/",
+        host: "example.com",
+        expected: Expected::Deny(Reason::TlsNameMismatch),
+        rule: "allowlist:example.com",
         ..GET
     },
 ];
 
 /// What is changed while Envoy runs: a title, the policy from then on, and what must come out.
-pub(super) const LATER: &[(&str, &str, &[Row])] = &[(
-    "The policy's file is replaced: example.com goes to the denylist, and every method is allowed",
-    r#"{
+pub(super) const LATER: &[(&str, &str, &[Row])] = &[
+    (
+        "The policy's file is replaced: TLS is passed through, where nobody sees the methods",
+        r#"{
+  "name": "demo",
+  "internet_access": "on",
+  "allowlist": { "preset": "common-dependencies" },
+  "methods": "read-only",
+  "audit": { "log": "all" }
+}"#,
+        &[Row {
+            name: "CONNECT github.com:443",
+            method: "CONNECT",
+            target: "github.com:443",
+            expected: Expected::Deny(Reason::TunnelNotInspected),
+            ..GET
+        }],
+    ),
+    (
+        "The policy's file is replaced: example.com goes to the denylist, and every method is allowed",
+        r#"{
   "name": "demo",
   "internet_access": "on",
   "allowlist": { "preset": "common-dependencies", "domains": ["example.com"] },
   "denylist": ["example.com"],
   "audit": { "log": "all" }
 }"#,
-    &[
-        Row {
-            name: "GET example.com",
-            target: "http://example.com/",
-            host: "example.com",
-            expected: Expected::Deny(Reason::DomainDenied),
-            rule: "denylist:example.com",
-            ..GET
-        },
-        Row { name: "CONNECT github.com:443", method: "CONNECT", target: "github.com:443", ..GET },
-    ],
-)];
+        &[
+            Row {
+                name: "GET example.com",
+                target: "http://example.com/",
+                host: "example.com",
+                expected: Expected::Deny(Reason::DomainDenied),
+                rule: "denylist:example.com",
+                ..GET
+            },
+            // Now that nothing is restricted, the tunnel opens and stays closed to the proxy.
+            Row { name: "POST https://github.com/login", method: "POST", target: "https://github.com/login", ..GET },
+        ],
+    ),
+];
 
 impl Row {
     /// The value that `x-weir-decision` must have.
@@ -207,11 +250,8 @@ mod tests {
         let rows: Vec<&Row> = FIRST.iter().chain(LATER.iter().flat_map(|(_, _, rows)| *rows)).collect();
         for reason in Reason::ALL {
             let shown = rows.iter().any(|row| row.expected == Expected::Deny(*reason));
-            // These need another policy, or a listener with TLS.
-            let not_here = matches!(
-                reason,
-                Reason::AccessOff | Reason::AuthorityInvalid | Reason::PathNotAllowed | Reason::TlsNameMismatch
-            );
+            // These need another policy.
+            let not_here = matches!(reason, Reason::AccessOff | Reason::AuthorityInvalid | Reason::PathNotAllowed);
             assert_eq!(shown, !not_here, "{reason}");
         }
     }

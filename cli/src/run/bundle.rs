@@ -2,31 +2,14 @@
 //!
 //! Written once into the private folder of the run. The system's own store is never touched.
 
-use std::env;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::environment::Trust;
 use super::java;
 
-/// Where systems keep their roots in one file: Debian, Fedora, `openSUSE`, `CentOS`, Alpine and `macOS`, `FreeBSD`.
-const PLACES: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-    "/usr/local/share/certs/ca-root-nss.crt",
-];
-
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-
-/// The file of roots in use: what `SSL_CERT_FILE` of the caller names (a company's own, say), or else the system's.
-pub(crate) fn roots() -> Option<PathBuf> {
-    let named = env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    named.into_iter().chain(PLACES.iter().map(PathBuf::from)).find(|path| path.is_file())
-}
 
 /// Writes the bundle and what is made of it into `folder`.
 ///
@@ -60,7 +43,7 @@ mod tests {
 
     #[test]
     fn the_bundle_holds_both() {
-        let folder = env::temp_dir().join(format!("weir-bundle-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("weir-bundle-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let roots = folder.join("roots.pem");
         fs::write(&roots, "").unwrap();

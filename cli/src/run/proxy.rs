@@ -9,12 +9,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use weir_envoy::issuer::{CertificateAuthority, Issuer, Options};
-use weir_envoy::{Binary, Error, Folder, Launch, Line, Plugin, Running};
+use weir_envoy::{Binary, Error, Launch, Line, Plugin, Running};
 
 use super::bundle;
 use super::environment::Trust;
 use crate::document::Document;
+use crate::inspection::Inspection;
 
 /// Whether the proxy looks into TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Parts {
             plugin: Plugin::locate().map_err(Failed::Envoy)?,
             binary: Binary::find().map_err(Failed::Envoy)?,
             allow_upstream: allow_upstream.to_vec(),
-            roots: roots.or_else(super::bundle::roots),
+            roots: roots.or_else(weir_envoy::system_roots),
         })
     }
 
@@ -83,28 +83,22 @@ impl fmt::Display for Failed {
 /// A proxy that runs.
 pub(crate) struct Proxy {
     envoy: Running,
-    inspection: Option<Inspection>,
+    inspected: Option<Inspected>,
 }
 
-/// What an Envoy that looks into TLS needs beside it. It goes after Envoy, which asks it to the end.
-struct Inspection {
+/// What looks into TLS for this command, and what it has to trust for that.
+struct Inspected {
     trust: Trust,
-    /// Where the CA's key is, and the socket by which Envoy is given certificates.
-    secret: PathBuf,
-    _issuer: Issuer,
-    _folder: Folder,
+    inspection: Inspection,
 }
 
-impl Inspection {
-    /// Makes a CA for this run alone, and what the command needs to trust it.
-    fn start(roots: &Path) -> Result<Inspection, Failed> {
-        let folder = Folder::new(None).map_err(Failed::Envoy)?;
-        let (secret, open) = (folder.path().join("ca"), folder.path().join("trust"));
-        let authority = CertificateAuthority::create(&secret, &Options::default()).map_err(Failed::Envoy)?;
+impl Inspected {
+    fn start(roots: &Path) -> Result<Inspected, Failed> {
+        let inspection = Inspection::for_this_run().map_err(Failed::Envoy)?;
+        let open = inspection.folder().join("trust");
         fs::create_dir(&open).map_err(Failed::Files)?;
-        let trust = bundle::write(&open, roots, authority.certificate_pem()).map_err(Failed::Files)?;
-        let issuer = Issuer::start(authority, &secret.join("issuer.sock")).map_err(Failed::Envoy)?;
-        Ok(Inspection { trust, secret, _issuer: issuer, _folder: folder })
+        let trust = bundle::write(&open, roots, inspection.certificate_pem()).map_err(Failed::Files)?;
+        Ok(Inspected { trust, inspection })
     }
 }
 
@@ -118,15 +112,15 @@ impl Proxy {
     ) -> Result<Proxy, Failed> {
         let launch = Launch::new(parts.plugin.path()).binary(parts.binary.clone()).policy(policy).on_line(on_line);
         let launch = parts.allow_upstream.iter().fold(launch, |launch, network| launch.allow_upstream(*network));
-        let (launch, inspection) = match (tls, &parts.roots) {
+        let (launch, inspected) = match (tls, &parts.roots) {
             (Tls::Passthrough, _) => (launch, None),
             (Tls::Inspected, None) => return Err(Failed::NoRoots),
             (Tls::Inspected, Some(roots)) => {
-                let inspection = Inspection::start(roots)?;
-                (launch.inspect(inspection.secret.join("issuer.sock")).origin_roots(roots), Some(inspection))
+                let inspected = Inspected::start(roots)?;
+                (inspected.inspection.of_launch(launch).origin_roots(roots), Some(inspected))
             }
         };
-        Ok(Proxy { envoy: launch.start().map_err(Failed::Envoy)?, inspection })
+        Ok(Proxy { envoy: launch.start().map_err(Failed::Envoy)?, inspected })
     }
 
     /// Where it listens.
@@ -136,12 +130,12 @@ impl Proxy {
 
     /// What the command has to trust, where TLS is inspected.
     pub(crate) fn trust(&self) -> Option<&Trust> {
-        self.inspection.as_ref().map(|inspection| &inspection.trust)
+        self.inspected.as_ref().map(|inspected| &inspected.trust)
     }
 
     /// Folders that an isolated command must not see: whoever can write them can change the policy or sign certificates.
     pub(crate) fn hidden(&self) -> Vec<PathBuf> {
-        let secret = self.inspection.iter().map(|inspection| inspection.secret.clone());
+        let secret = self.inspected.iter().map(|inspected| inspected.inspection.secret().to_owned());
         std::iter::once(self.envoy.folder().to_owned()).chain(secret).collect()
     }
 

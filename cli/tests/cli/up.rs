@@ -64,6 +64,14 @@ impl Up {
         answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"))
     }
 
+    /// The head of the answer to a CONNECT.
+    fn connect(&self, authority: &str) -> String {
+        let mut stream = BufReader::new(TcpStream::connect(self.address).unwrap());
+        stream.get_ref().set_read_timeout(Some(LIMIT)).unwrap();
+        write!(stream.get_mut(), "CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n\r\n").unwrap();
+        stream.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    }
+
     /// The Envoy that it started.
     fn envoy(&self) -> u32 {
         let children = format!("/proc/{0}/task", self.child.id());
@@ -241,4 +249,33 @@ fn a_policy_with_a_mistake_and_a_port_in_use_do_not_start() {
     let ran = run(&["up", "--policy", &good, "--listen", &taken.local_addr().unwrap().to_string()], "");
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
     assert!(ran.stderr.contains("in use"), "{}", ran.stderr);
+}
+
+const INSPECTED: &str =
+    r#"{"internet_access": "on", "tls": "inspected", "methods": "read-only", "allowlist": {"domains": ["a.example"]}}"#;
+
+#[test]
+fn a_policy_that_inspects_gets_a_proxy_that_does() {
+    let folder = Folder::new();
+    let policy = folder.write("policy.json", INSPECTED);
+    let ca = folder.0.join("ca").display().to_string();
+    let up = Up::start(&policy, &["--ca", &ca]);
+    up.wait_for(&format!("weir ca export --dir {ca}"));
+    let exported = run(&["ca", "export", "--dir", &ca], "");
+    assert!(exported.stdout.starts_with("-----BEGIN CERTIFICATE-----"), "{exported:?}");
+    assert!(up.connect("a.example:443").starts_with("HTTP/1.1 200 "));
+    assert!(up.connect("b.example:443").starts_with("HTTP/1.1 403 "));
+}
+
+#[test]
+fn a_proxy_that_looks_into_nothing_refuses_what_has_to_be_looked_into() {
+    let folder = Folder::new();
+    let policy = folder.write("policy.json", r#"{"internet_access": "on", "allowlist": {"domains": ["a.example"]}}"#);
+    let up = Up::start(&policy, &[]);
+    folder.write("new.json", INSPECTED);
+    fs::rename(folder.0.join("new.json"), &policy).unwrap();
+    up.wait_for("started without TLS inspection");
+    let refused = up.connect("a.example:443");
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    assert!(refused.contains("x-proxy-error: blocked-by-mitm-required"), "{refused}");
 }

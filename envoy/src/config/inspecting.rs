@@ -1,27 +1,19 @@
 //! What only `inspecting-proxy.yaml` has: the issuer, the roots that origins are checked against, the tunnel.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::document::{Document, named};
 use super::{Changes, Filter, string_state};
 use crate::error::{Error, Result};
+use crate::roots;
 
 /// `inspecting-proxy.yaml` as it is shipped.
 pub const INSPECTING_PROXY_YAML: &str = include_str!("../../inspecting-proxy.yaml");
 
 pub(crate) const FILE: &str = "inspecting-proxy.yaml";
-
-/// Where systems keep the roots that they trust: Debian, Fedora, SUSE, Alpine and macOS.
-pub(super) const SYSTEM_ROOTS: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 const LISTENERS: &str = "/static_resources/listeners";
 const CLUSTERS: &str = "/static_resources/clusters";
@@ -46,13 +38,8 @@ pub(super) fn change(document: &mut Document, changes: &Changes, inspection: &In
         Some(path) => *path = json!(inspection.issuer),
         None => return Err(document.missing("pipe of the issuer")),
     }
-    let roots = match &inspection.origin_roots {
-        Some(roots) => Some(roots.as_path()),
-        None => SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.exists()),
-    };
-    let Some(roots) = roots else {
-        return Err(Error::NoRoots(SYSTEM_ROOTS.join(", ")));
-    };
+    let roots = inspection.origin_roots.clone().or_else(roots::system_roots);
+    let roots = roots.ok_or_else(|| Error::NoRoots(roots::PLACES.join(", ")))?;
     document.each(
         "trusted_ca",
         |object| object.get("trusted_ca").is_some(),

@@ -1,8 +1,8 @@
-use super::inspecting::SYSTEM_ROOTS;
 use super::*;
+use crate::roots::PLACES;
 
 fn inspection() -> Inspection {
-    Inspection { issuer: "/run/weir/issuer.sock".into(), origin_roots: Some(SYSTEM_ROOTS[0].into()) }
+    Inspection { issuer: "/run/weir/issuer.sock".into(), origin_roots: Some(PLACES[0].into()) }
 }
 
 fn changes() -> Changes {

@@ -28,7 +28,6 @@ mod files;
 mod leaf;
 mod message;
 mod names;
-mod roots;
 mod sds;
 mod socket;
 mod stats;
@@ -46,7 +45,6 @@ pub use error::Error;
 pub use files::{CERTIFICATE_FILE, KEY_FILE, default_folder};
 pub use leaf::Leaf;
 pub use names::{HostName, NameError};
-pub use roots::system_roots;
 pub use stats::Stats;
 
 use crate::error::Result;

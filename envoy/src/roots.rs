@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 /// Debian and Alpine, Fedora and RHEL, `openSUSE`, RHEL's generated file, `macOS` and old Alpine, `FreeBSD`.
-const PLACES: [&str; 6] = [
+pub(crate) const PLACES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",

@@ -221,6 +221,53 @@ impl Connection {
     }
 }
 
+/// The inside of a tunnel that was opened on a stream, as bytes.
+pub struct Tunnel {
+    connection: Connection,
+    stream: u32,
+    /// How many bytes of what came were read.
+    taken: usize,
+}
+
+impl Tunnel {
+    /// The tunnel on this stream, whose CONNECT was answered.
+    pub fn new(connection: Connection, stream: u32) -> Tunnel {
+        Tunnel { connection, stream, taken: 0 }
+    }
+}
+
+impl Read for Tunnel {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(state) = self.connection.streams.get(&self.stream) {
+                let left = &state.answer.body[self.taken..];
+                if !left.is_empty() {
+                    let length = left.len().min(buffer.len());
+                    buffer[..length].copy_from_slice(&left[..length]);
+                    self.taken += length;
+                    return Ok(length);
+                }
+                if state.ended || state.reset.is_some() {
+                    return Ok(0);
+                }
+            }
+            self.connection.read_frame()?;
+        }
+    }
+}
+
+impl Write for Tunnel {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = bytes.len().min(FRAME);
+        self.connection.data(self.stream, &bytes[..length], false);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A frame (RFC 9113 section 4.1).
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a frame").to_be_bytes();

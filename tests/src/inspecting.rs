@@ -1,7 +1,7 @@
 //! A proxy that looks inside TLS: Envoy with the plugin on both sides, the issuer, and the stand-in behind it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub struct Inspecting {
     pub envoy: Running,
     /// Where everything goes that is allowed, plain or by TLS.
     pub internet: StandIn,
-    /// The issuer; `None` once it was stopped.
+    /// The issuer; `None` once it was stopped, or where it is a process of its own.
     pub issuer: Option<Issuer>,
     /// The certificate of the issuer's authority, which clients trust.
     pub authority: String,
@@ -34,22 +34,55 @@ impl Inspecting {
 
     /// What `change` makes of the launch; it is given the stand-in's address as well.
     pub fn with(change: impl FnOnce(Launch, SocketAddr) -> Launch) -> Inspecting {
+        Inspecting::prepare(launch(), change, |ca, socket| {
+            Some(ok(Issuer::start(ok(CertificateAuthority::load(ca)), socket)))
+        })
+    }
+
+    /// The same without the plugin, for benchmarks: every tunnel is opened, and nobody decides.
+    pub fn without_plugin(change: impl FnOnce(Launch, SocketAddr) -> Launch) -> Inspecting {
+        Inspecting::prepare(Launch::without_plugin(), change, |ca, socket| {
+            Some(ok(Issuer::start(ok(CertificateAuthority::load(ca)), socket)))
+        })
+    }
+
+    /// As [`Inspecting::with`], and `issue` starts the issuer by some other way: it is given the authority's folder and the
+    /// socket. The issuer is its own to stop.
+    pub fn issued_by(
+        issue: impl FnOnce(&Path, &Path),
+        change: impl FnOnce(Launch, SocketAddr) -> Launch,
+    ) -> Inspecting {
+        Inspecting::prepare(launch(), change, |ca, socket| {
+            issue(ca, socket);
+            None
+        })
+    }
+
+    fn prepare(
+        launch: Launch,
+        change: impl FnOnce(Launch, SocketAddr) -> Launch,
+        issue: impl FnOnce(&Path, &Path) -> Option<Issuer>,
+    ) -> Inspecting {
         let internet = ok(StandIn::with_tls());
         let folder = tempfile::tempdir().expect("a folder");
-        let authority = ok(CertificateAuthority::create(&folder.path().join("ca"), &Options::default()));
-        let certificate = authority.certificate_pem().to_owned();
+        let (ca, socket) = (folder.path().join("ca"), folder.path().join("issuer.sock"));
+        let authority = ok(CertificateAuthority::create(&ca, &Options::default())).certificate_pem().to_owned();
         let roots = folder.path().join("origins.pem");
         std::fs::write(&roots, internet.authority_pem().unwrap_or_default()).expect("a file");
-        let socket = folder.path().join("issuer.sock");
-        let issuer = ok(Issuer::start(authority, &socket));
-        let launch = change(launch().inspect(&socket).origin_roots(&roots), internet.address());
-        Inspecting { envoy: ok(launch.start()), internet, issuer: Some(issuer), authority: certificate, folder }
+        let issuer = issue(&ca, &socket);
+        let launch = change(launch.inspect(&socket).origin_roots(&roots), internet.address());
+        Inspecting { envoy: ok(launch.start()), internet, issuer, authority, folder }
     }
 
     /// Starts the issuer again, after [`Inspecting::issuer`] was taken away.
     pub fn restart_issuer(&mut self) {
-        let authority = ok(CertificateAuthority::load(&self.folder.path().join("ca")));
+        let authority = ok(CertificateAuthority::load(&self.authority_folder()));
         self.issuer = Some(ok(Issuer::start(authority, &self.socket())));
+    }
+
+    /// Where the issuer's authority is.
+    pub fn authority_folder(&self) -> PathBuf {
+        self.folder.path().join("ca")
     }
 
     /// The issuer's socket.

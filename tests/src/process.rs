@@ -1,14 +1,32 @@
-//! What the system knows about Envoy's process.
+//! What the system knows about a process.
 
 use std::fs;
 use std::time::Duration;
 
 /// The processor time of all threads so far. Unlike `stat` it counts nanoseconds.
 pub fn cpu_time(pid: u32) -> Duration {
+    threads(pid, |_| true)
+}
+
+/// The same of those threads of this process that have this name: a part of the product that runs here.
+pub fn own_cpu_time(thread: &str) -> Duration {
+    threads(std::process::id(), |name| name == thread)
+}
+
+fn threads(pid: u32, counts: impl Fn(&str) -> bool) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a process").flatten();
     let nanoseconds = tasks.filter_map(|task| {
+        let name = fs::read_to_string(task.path().join("comm")).ok()?;
         let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<u64>().ok()
+        let nanoseconds = text.split_whitespace().next()?.parse::<u64>().ok()?;
+        counts(name.trim_end()).then_some(nanoseconds)
     });
     Duration::from_nanos(nanoseconds.sum())
+}
+
+/// The memory that is resident now (`VmRSS`), in KiB.
+pub fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }

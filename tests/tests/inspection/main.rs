@@ -11,6 +11,7 @@ mod origins;
 mod passthrough;
 mod smuggling;
 mod transfer;
+mod tunnels;
 
 use weir_envoy::Received;
 use weir_tests::http1::{Connection, Stream};

@@ -1,0 +1,41 @@
+//! Tunnels beside each other: what one of them is for is never taken for another.
+
+use weir_tests::{http2, tls};
+
+use super::*;
+
+const POLICY: &[u8] = br#"{
+    "internet_access": "on",
+    "tls": "inspected",
+    "methods": "read-only",
+    "allowlist": {"domains": [
+        "example.com",
+        {"domain": "pinned.example.net", "methods": "all", "tls": "passthrough"}
+    ]}
+}"#;
+
+/// What was made ready for a tunnel that was given up is there for the next one, unless Envoy tells them apart by what they
+/// are for.
+#[test]
+fn a_tunnel_that_was_given_up_leaves_nothing_to_the_next() {
+    let proxy = Inspecting::start(POLICY);
+    for (name, passes) in [("pinned.example.net", false), ("example.com", true)] {
+        let mut outside = http2::Connection::open(proxy.envoy.address());
+        let connect = |authority| -> [Field<'static>; 2] { [(b":method", b"CONNECT"), (b":authority", authority)] };
+        // Both in one go, before Envoy has connected anything.
+        let frames = [
+            http2::frame(1, 4, 1, &http2::encode(&connect(b"pinned.example.net:443"))),
+            http2::frame(3, 0, 1, &8_u32.to_be_bytes()),
+            http2::frame(1, 4, 3, &http2::encode(&connect(b"example.com:443"))),
+        ];
+        outside.raw(&frames.concat());
+        assert_eq!(outside.head(3).status(), Some(200));
+        let tls = tls::over(Box::new(http2::Tunnel::new(outside, 3)), name, "http/1.1");
+        if passes {
+            passed(get(&mut Connection::over(tls), name, "/own"));
+        } else {
+            is_cut(tls, &request("POST", name, "/confused"));
+        }
+    }
+    assert_eq!(only(proxy.internet.take_received()).path, "/own");
+}

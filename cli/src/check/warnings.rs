@@ -19,8 +19,8 @@ pub(crate) struct Warning {
     pub(crate) message: String,
     /// Particulars, one line each.
     pub(crate) particulars: Vec<String>,
-    /// Whether it is only worth knowing: it is about a preset's own domains, not about what the
-    /// author wrote.
+    /// Whether it is only worth knowing: it is about a preset's own domains or about the proxy, not about
+    /// what the author wrote.
     pub(crate) is_note: bool,
 }
 
@@ -52,6 +52,11 @@ impl Found<'_> {
     fn warn_of(&mut self, code: &'static str, place: &str, message: impl Into<String>, particulars: Vec<String>) {
         let (place, message) = (place.to_owned(), message.into());
         self.warnings.push(Warning { code, place, message, particulars, is_note: false });
+    }
+
+    fn note(&mut self, code: &'static str, place: &str, message: impl Into<String>, particulars: Vec<String>) {
+        let (place, message) = (place.to_owned(), message.into());
+        self.warnings.push(Warning { code, place, message, particulars, is_note: true });
     }
 
     fn access(&mut self) {
@@ -203,13 +208,7 @@ impl Found<'_> {
                     "the preset \"{}\" opens what anyone can publish or set up; put what is not needed on the denylist",
                     preset.name
                 );
-                self.warnings.push(Warning {
-                    code: "shared-hosting",
-                    place: place.clone(),
-                    message,
-                    particulars: by_kind(&hits),
-                    is_note: true,
-                });
+                self.note("shared-hosting", &place, message, by_kind(&hits));
             }
         }
     }
@@ -239,11 +238,12 @@ impl Found<'_> {
             );
         }
         if self.document.policy.inspects() {
-            self.warn(
+            self.note(
                 "tls-inspected",
                 "tls",
                 "Envoy has to terminate the TLS inside a tunnel and ask this plugin again, as inspecting-proxy.yaml does; \
                  forward-proxy.yaml refuses such tunnels, and behind any other proxy nobody checks what is inside",
+                Vec::new(),
             );
         }
     }

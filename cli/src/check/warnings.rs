@@ -208,7 +208,7 @@ impl Found<'_> {
                     "the preset \"{}\" opens what anyone can publish or set up; put what is not needed on the denylist",
                     preset.name
                 );
-                self.note("shared-hosting", &place, message, by_kind(&hits));
+                self.note("shared-hosting", place, message, by_kind(&hits));
             }
         }
     }

@@ -184,15 +184,15 @@ fn reach_devices() -> Result<(), String> {
     command(&["mknod", node.to_str().unwrap(), "c", "1", "11"])
 }
 
-/// A key of the caller's user, by which a program outside is asked for one that is not there.
+/// The calls by which a program outside is asked for a key that is not there; this one ends with the process.
 fn keys() -> Result<(), String> {
-    const USER: libc::c_long = -4;
+    const PROCESS: libc::c_long = -2;
     // SAFETY: the strings end in NUL; keyctl's KEYCTL_GET_KEYRING_ID (0) takes and returns integers.
     let (made, asked) = unsafe {
         let (kind, name) = (c"user".as_ptr(), c"weir-test".as_ptr());
         (
-            libc::syscall(libc::SYS_add_key, kind, name, c"x".as_ptr(), 1, USER),
-            libc::syscall(libc::SYS_keyctl, 0, USER, 1),
+            libc::syscall(libc::SYS_add_key, kind, name, c"x".as_ptr(), 1, PROCESS),
+            libc::syscall(libc::SYS_keyctl, 0, PROCESS, 1),
         )
     };
     if made >= 0 || asked >= 0 { Ok(()) } else { Err(std::io::Error::last_os_error().to_string()) }

@@ -200,6 +200,11 @@ impl Session {
             mistake(format_args!("something of the setup lives on, so the command is not started: {error}"));
             Told(Exit::Failure)
         };
+        let unreadable = |error: io::Error| {
+            mistake(format_args!("Envoy or the plugin cannot be read: {error}"));
+            Told(Exit::Failure)
+        };
+        let before = self.parts.state().map_err(unreadable)?;
         setup::adopt(true).map_err(failed)?;
         let tally = Arc::new(Tally::default());
         let policy = setup::policy(self.parts.allow_upstream());
@@ -208,6 +213,11 @@ impl Session {
         // Its proxy has been stopped by now, and with it every connection.
         let killed = setup::sweep().map_err(failed)?;
         setup::adopt(false).map_err(failed)?;
+        // Now that nothing of it runs any more. The command's proxy would be what the setup made of it.
+        if self.parts.state().map_err(unreadable)? != before {
+            mistake("Envoy or the plugin was changed while the setup ran, so the command is not started");
+            return Err(Told(Exit::Failure));
+        }
         if !quiet {
             tally.counts().print_setup();
             if killed > 0 {
@@ -266,13 +276,14 @@ impl Session {
         };
         command.envs(variables);
         let child = Child::start(command).map_err(cannot_start)?;
-        // Kept until the command has ended.
-        let _bridge = link.and_then(|link| link.bridge(proxy.address()));
+        // Kept until the command has ended, or the proxy: its port may be somebody else's then.
+        let mut bridge = link.and_then(|link| link.bridge(proxy.address()));
         let mut told = false;
         child
             .wait(&mut self.signals, || {
                 if !told && !proxy.is_alive() {
                     told = true;
+                    drop(bridge.take());
                     words(format_args!(
                         "{} {}; the command goes on, and reaches nothing through it",
                         paint(BAD, "weir: the proxy is gone:"),

@@ -197,7 +197,7 @@ impl<'a> Report<'a> {
                 )
             }
             Reason::TunnelNotInspected => format!(
-                "The policy restricts methods or paths at {host}, and a tunnel would hide them: this proxy does not look into TLS."
+                "The policy restricts methods or paths at {host}, and a tunnel would hide them: nobody would look into the TLS inside."
             ),
             Reason::PathNotAllowed => format!("The policy does not allow this path at {host}."),
             Reason::TlsNameMismatch => format!("The TLS connection was made for another name than {host}."),

@@ -191,11 +191,21 @@ impl Connection {
 /// Sends everything and reads every answer there is, each as the answer to a GET, until the connection is closed or
 /// nothing has come for a while: for requests that one side may take for two.
 pub fn all_answers(address: SocketAddr, bytes: &[u8]) -> Vec<Outcome> {
+    all_answers_over(Box::new(dial_briefly(address)), bytes)
+}
+
+/// A TCP connection that gives up reading sooner than [`PATIENCE`].
+pub fn dial_briefly(address: SocketAddr) -> TcpStream {
     // Answers come within milliseconds. Half-closing would be quicker, but Envoy then gives up what is under way.
     const A_WHILE: Duration = Duration::from_secs(2);
     let stream = dial(address);
     stream.set_read_timeout(Some(A_WHILE)).expect("a timeout");
-    let mut connection = Connection::over(Box::new(stream));
+    stream
+}
+
+/// [`all_answers`] over a stream that is already there.
+pub fn all_answers_over(stream: Box<dyn Stream>, bytes: &[u8]) -> Vec<Outcome> {
+    let mut connection = Connection::over(stream);
     connection.send(bytes);
     let mut outcomes = Vec::new();
     loop {

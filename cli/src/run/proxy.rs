@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -51,10 +52,30 @@ impl Parts {
         })
     }
 
+    /// What Envoy and the plugin are now.
+    ///
+    /// # Errors
+    /// One of them is gone.
+    pub(crate) fn state(&self) -> io::Result<State> {
+        let envoy = fs::metadata(self.binary.path())?;
+        Ok(State {
+            envoy: (envoy.dev(), envoy.ino(), envoy.ctime(), envoy.ctime_nsec()),
+            plugin: fs::read(self.plugin.path())?,
+        })
+    }
+
     /// The private networks that may be reached all the same.
     pub(crate) fn allow_upstream(&self) -> &[IpNet] {
         &self.allow_upstream
     }
+}
+
+/// What the files were that a proxy is made of. Envoy is large and told by the time of its last change, which the kernel alone
+/// sets; the plugin, which a build may put in place again, by its content.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    envoy: (u64, u64, i64, i64),
+    plugin: Vec<u8>,
 }
 
 /// Why there is no proxy.

@@ -96,7 +96,11 @@ fn a_new_policy_is_asked_in_open_tunnels() {
 #[test]
 fn a_tunnel_inside_a_tunnel() {
     let mut proxy = Inspecting::start(READ_ONLY);
-    refused(connect::open(&mut proxy.http1("example.com"), b"example.com:443", b""), "tunnel-not-inspected");
+    let nested = connect::open(&mut proxy.http1("example.com"), b"example.com:443", b"");
+    let words = nested.answer().map(weir_tests::Answer::text).unwrap_or_default();
+    // This proxy does look into TLS, once.
+    assert!(words.contains("nobody would look into the TLS inside"), "{words}");
+    refused(nested, "tunnel-not-inspected");
     // Where the policy would allow it, there is none all the same: it would hide what is inside.
     weir_tests::proxy::ok(proxy.envoy.set_policy(ALL_METHODS));
     for authority in ["example.com:443", "example.com:80"] {

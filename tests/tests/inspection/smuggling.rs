@@ -1,6 +1,8 @@
 //! Requests that one side may take for two, inside TLS (docs/attacks.md tells of the same outside).
 
-use weir_tests::tls;
+use weir_policy::{Policy, Request, Transport};
+use weir_tests::cases::parallel_by;
+use weir_tests::{connect, http1, tls};
 
 use super::*;
 
@@ -77,4 +79,31 @@ fn is_cut_or_refused(stream: Box<dyn Stream>) {
     let mut connection = Connection::over(stream);
     let outcome = get(&mut connection, "evil.example", "/");
     assert!(outcome.status().is_none_or(|status| status >= 400), "{outcome}");
+}
+
+/// Every case of `tests/data/attacks.json` inside a tunnel. What is answered may differ from the table, which is for outside;
+/// what reaches the origin may not be more than the policy allows inside a tunnel to this host.
+#[test]
+fn attacks() {
+    let proxy = Inspecting::start(READ_ONLY);
+    let policy = Policy::from_json(READ_ONLY).expect("a policy");
+    let attacks = weir_cases::attacks();
+    let answers = parallel_by(24, &attacks, |attack| {
+        let mut outside = Connection::over(Box::new(http1::dial_briefly(proxy.envoy.address())));
+        assert_eq!(connect::open(&mut outside, b"example.com:443", b"").status(), Some(200));
+        let inside = tls::trusting(outside.into_stream(), "example.com", "http/1.1", &proxy.authority);
+        http1::all_answers_over(inside, &attack.bytes())
+    });
+    let got_through = answers.iter().flatten().filter(|outcome| outcome.status() == Some(200)).count();
+    let received = proxy.internet.take_received();
+    assert!(got_through > 10 && received.len() > 10, "the attacks were not made: {got_through}, {}", received.len());
+    for request in received {
+        let (method, authority, path) = (request.method.as_bytes(), request.host.as_bytes(), request.path.as_bytes());
+        let transport = Transport::Tls { server_name: b"example.com" };
+        let decision = policy.decide(&Request { method, authority, path, transport, ..Request::default() });
+        assert!(decision.is_allowed(), "{request:?}, which the policy refuses: {decision:?}");
+        assert_eq!(request.transport.server_name.as_deref(), Some("example.com"), "{request:?}");
+    }
+    assert!(proxy.envoy.log_lines().iter().all(|line| !line.message.contains("panicked")));
+    passed(get(&mut proxy.http1("example.com"), "example.com", "/alive"));
 }

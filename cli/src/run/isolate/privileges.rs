@@ -69,6 +69,8 @@ const fn refuse(errno: i32) -> u32 {
 ///   belongs to a network namespace;
 /// - `TIOCSTI` and `TIOCLINUX`, by which a command types into the terminal that it shares, for the shell that comes after it;
 /// - `io_uring`, whose operations no filter sees; programs do without;
+/// - the kernel's keys, which belong to no namespace that was made here: for a key that is not there the kernel starts a
+///   program outside, which looks up a name in DNS if asked to, and the caller's own keys are in its session;
 /// - the 32-bit and x32 calls, whose numbers differ.
 fn refuse_system_calls() -> io::Result<()> {
     if ARCHITECTURE == 0 {
@@ -85,9 +87,12 @@ fn refuse_system_calls() -> io::Result<()> {
         step(LOAD, 0, 0, NUMBER),
         step(AT_LEAST, 0, 1, 0x4000_0000),
         step(RETURN, 0, 0, refuse(libc::ENOSYS)),
-        step(EQUAL, 3, 0, number(libc::SYS_socket)?),
-        step(EQUAL, 8, 0, number(libc::SYS_ioctl)?),
-        step(EQUAL, 11, 0, number(libc::SYS_io_uring_setup)?),
+        step(EQUAL, 6, 0, number(libc::SYS_socket)?),
+        step(EQUAL, 11, 0, number(libc::SYS_ioctl)?),
+        step(EQUAL, 14, 0, number(libc::SYS_io_uring_setup)?),
+        step(EQUAL, 13, 0, number(libc::SYS_request_key)?),
+        step(EQUAL, 12, 0, number(libc::SYS_add_key)?),
+        step(EQUAL, 11, 0, number(libc::SYS_keyctl)?),
         step(RETURN, 0, 0, ALLOW),
         // socket
         step(LOAD, 0, 0, ARGUMENT_0),

@@ -106,6 +106,7 @@ fn attacker() {
     say("what is covered", command(&["unshare", "-Urm", "sh", "-c", uncover, &temporary]).and(isolated()));
     say("vsock", socket(40));
     say("packet", socket(17).and(isolated()));
+    say("keys", keys());
     say("an open descriptor", open_descriptors());
     say("weir's processes", other_processes());
 }
@@ -181,6 +182,20 @@ fn reach_devices() -> Result<(), String> {
     }
     let node = env::temp_dir().join("node");
     command(&["mknod", node.to_str().unwrap(), "c", "1", "11"])
+}
+
+/// The calls by which a program outside is asked for a key that is not there; this one ends with the process.
+fn keys() -> Result<(), String> {
+    const PROCESS: libc::c_long = -2;
+    // SAFETY: the strings end in NUL; keyctl's KEYCTL_GET_KEYRING_ID (0) takes and returns integers.
+    let (made, asked) = unsafe {
+        let (kind, name) = (c"user".as_ptr(), c"weir-test".as_ptr());
+        (
+            libc::syscall(libc::SYS_add_key, kind, name, c"x".as_ptr(), 1, PROCESS),
+            libc::syscall(libc::SYS_keyctl, 0, PROCESS, 1),
+        )
+    };
+    if made >= 0 || asked >= 0 { Ok(()) } else { Err(std::io::Error::last_os_error().to_string()) }
 }
 
 fn socket(family: i32) -> Result<(), String> {

@@ -41,6 +41,25 @@ fn a_setup_that_fails_ends_the_run() {
     assert!(ran.stderr.contains("the setup ended with 9, so the command is not started"), "{}", ran.stderr);
 }
 
+/// The command's proxy is started from the same files, by the same user.
+#[test]
+fn a_setup_cannot_put_its_own_envoy_or_plugin_in_place() {
+    for name in ["envoy", "weir.wasm"] {
+        let folder = Folder::new();
+        let (envoy, plugin) = (folder.0.join("envoy"), folder.0.join("weir.wasm"));
+        std::os::unix::fs::symlink(weir_envoy::Binary::find().unwrap().path(), &envoy).unwrap();
+        std::fs::copy(weir_envoy::Plugin::locate().unwrap().path(), &plugin).unwrap();
+        let place = folder.0.join(name).display().to_string();
+        let setup = format!("echo '#!/bin/sh' > {place}.new; chmod +x {place}.new; mv {place}.new {place}");
+        let mut command = run(&folder, OFF, &["--setup", &setup]);
+        command.env("WEIR_ENVOY", &envoy).env("WEIR_PLUGIN", &plugin).args(["--", "echo", "command"]);
+        let ran = Ran::from(command.output().unwrap());
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains("Envoy or the plugin was changed while the setup ran"), "{name}: {}", ran.stderr);
+        assert_eq!(left_over(&folder), 0);
+    }
+}
+
 #[test]
 fn no_process_of_the_setup_lives_on() {
     for way in ways() {

@@ -51,6 +51,10 @@ bench-decision:
 bench-request:
     cargo bench -p weir-bench --bench request
 
+# What TLS inspection costs Envoy and the issuer: requests, tunnels, new names, with the plugin and without.
+bench-inspection:
+    cargo bench -p weir-bench --bench inspection
+
 # All that CI runs.
 ci:
     bash .ci/run

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Pid, Signal, kill_process};
 use weir_tests::cases::parallel_by;
-use weir_tests::process::resident;
+use weir_tests::process::{allow_many_files, resident};
 use weir_tests::{Answer, Inspecting, Outcome, http1, tls};
 
 const POLICY: &[u8] = br#"{"internet_access": "on", "tls": "inspected", "methods": "read-only",
@@ -27,9 +27,7 @@ const PHASES: usize = 3;
 
 #[test]
 fn many_names_and_an_issuer_that_dies() {
-    // Envoy keeps a connection to each of the thousand origins for a while, and this process has the other ends.
-    let hard = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard }).unwrap();
+    allow_many_files();
 
     let mut issuer = None;
     let proxy = Inspecting::issued_by(

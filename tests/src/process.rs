@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// The processor time of all threads so far. Unlike `stat` it counts nanoseconds.
 pub fn cpu_time(pid: u32) -> Duration {
     threads(pid, |_| true)
@@ -29,4 +31,11 @@ pub fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Lets this process, and what it starts from now on, open as many files as the system allows: Envoy keeps a connection to
+/// each of many origins for a while, and the stand-in has the other ends.
+pub fn allow_many_files() {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard }).expect("a limit below the hard one");
 }

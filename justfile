@@ -12,6 +12,10 @@ demo:
 build:
     cargo run -- build
 
+# Writes the plugin as an OCI image layout, dist/weir-oci, and prints its digests.
+package:
+    cargo run -- package
+
 # Runs the proxy with a policy until Ctrl-C.
 up policy="policy.json":
     cargo run -- up --policy {{policy}}

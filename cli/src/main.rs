@@ -16,6 +16,7 @@ mod inspection;
 mod interrupt;
 mod issuer;
 mod limits;
+mod package;
 mod place;
 mod run;
 mod table;
@@ -54,6 +55,7 @@ enum Command {
     Up(up::Up),
     Run(run::Run),
     Build(build::Build),
+    Package(package::Package),
     Ca(ca::Ca),
     Issuer(issuer::Issuer),
     /// What `run --isolate` starts inside the new namespaces
@@ -70,6 +72,7 @@ fn main() -> Exit {
         Command::Run(run) => run.run(),
         Command::Isolated(isolated) => isolated.run(),
         Command::Build(build) => build.run(),
+        Command::Package(package) => package.run(),
         Command::Ca(ca) => ca.run(),
         Command::Issuer(issuer) => issuer.run(),
     }

@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod explain;
 mod help;
+mod package;
 mod run;
 mod up;
 

@@ -98,12 +98,30 @@ pub(crate) fn failed(error: &Error) -> Exit {
 impl Init {
     fn run(&self) -> Exit {
         let Some(folder) = folder(self.dir.as_deref()) else { return Exit::Mistake };
+        if let Some(constraints) = self.lost_constraints(&folder) {
+            mistake(format_args!(
+                "the authority in {} is for {constraints} alone, and the new one would be for all names: say \
+                 --name-constraint again, or remove the folder first",
+                folder.display()
+            ));
+            return Exit::Mistake;
+        }
         let options = Options { name_constraints: self.name_constraint.clone(), days: self.days, force: self.force };
         match CertificateAuthority::create(&folder, &options) {
             Ok(authority) => self.tell(&folder, &authority),
             Err(error) => return failed(&error),
         }
         Exit::Success
+    }
+
+    /// The domains of the authority that is to be replaced, where the new one is to have none.
+    fn lost_constraints(&self, folder: &Path) -> Option<String> {
+        if !self.force || !self.name_constraint.is_empty() {
+            return None;
+        }
+        let authority = CertificateAuthority::load(folder).ok()?;
+        let constraints = authority.name_constraints().join(", ");
+        (!constraints.is_empty()).then_some(constraints)
     }
 
     fn tell(&self, folder: &Path, authority: &CertificateAuthority) {

@@ -40,6 +40,9 @@ fn an_authority_is_made_once_and_exported() {
     let forced = run(&["ca", "init", "--dir", &dir, "--force", "--name-constraint", "example.com"], "");
     assert_eq!((forced.code, forced.stdout.as_str()), (Some(0), ""));
     assert!(forced.stderr.contains("names    example.com\n"), "{}", forced.stderr);
+    let widened = run(&["ca", "init", "--dir", &dir, "--force"], "");
+    assert_eq!(widened.code, Some(2));
+    assert!(widened.stderr.contains("for example.com alone"), "{}", widened.stderr);
     assert_ne!(run(&["ca", "export", "--dir", &dir], "").stdout, exported.stdout);
 }
 

@@ -5,6 +5,7 @@
 mod image;
 mod layout;
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -136,7 +137,9 @@ impl Written {
 
     fn print(&self) {
         let line = |name: &str, text: &str| data(format_args!("  {} {text}", paint(FAINT, format_args!("{name:8}"))));
-        let (folder, compat, artifact) = (self.folder.display(), &self.images.compat, &self.images.artifact);
+        let here = env::current_dir().ok().and_then(|here| self.folder.strip_prefix(here).ok());
+        let folder = here.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(&self.folder).display();
+        let (compat, artifact) = (&self.images.compat, &self.images.artifact);
         data(paint(STRONG, &folder));
         line("module", &format!("{} bytes, sha256 {}", self.size, self.sha256));
         line("compat", &format!("{} sha256:{}", compat.tag, compat.digest));

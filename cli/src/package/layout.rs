@@ -31,8 +31,7 @@ impl fmt::Display for Error {
         match self {
             Error::Foreign { folder, found } => write!(
                 f,
-                "{} is not replaced: {found}; it was not written by `weir package` alone. Remove it, or name another folder \
-                 with --output",
+                "{} {found}; only a layout that this wrote is replaced: name another folder with --output",
                 folder.display()
             ),
             Error::Io { doing, path, source } => write!(f, "{doing} {}: {source}", path.display()),
@@ -46,9 +45,9 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error
 
 /// Writes the layout of `manifests` (their descriptors) and `blobs` to `folder`, whose images all have `title`.
 pub(crate) fn write(folder: &Path, title: &str, manifests: &[&Value], blobs: &Blobs) -> Result<(), Error> {
+    check(folder, title)?;
     // A link to a folder stays one.
     let folder = &fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-    check(folder, title)?;
     let parent = match folder.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -83,7 +82,7 @@ fn check(folder: &Path, title: &str) -> Result<(), Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return foreign("it is no folder".into()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return foreign("is no folder".into()),
         Err(error) => return Err(io_error("reading", folder)(error)),
     };
     let mut names = Vec::new();
@@ -96,15 +95,15 @@ fn check(folder: &Path, title: &str) -> Result<(), Error> {
         return Ok(());
     }
     if let Some(other) = names.iter().find(|name| ![LAYOUT, INDEX, BLOBS].contains(&name.as_str())) {
-        return foreign(format!("it holds {other:?}, which is no part of an image layout"));
+        return foreign(format!("holds {other:?}, which is no part of an image layout"));
     }
     if !names.iter().any(|name| name == LAYOUT) {
-        return foreign(format!("it has no {LAYOUT:?}"));
+        return foreign(format!("has no {LAYOUT:?}"));
     }
     let path = folder.join(INDEX);
     let index = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     let Some(manifests) = index.as_ref().and_then(|index| index.get("manifests")?.as_array()) else {
-        return foreign(format!("its {INDEX} is none"));
+        return foreign(format!("has an {INDEX} that is none"));
     };
     let is_ours = |manifest: &Value| {
         let found = manifest.get("annotations").and_then(|names| names.get("org.opencontainers.image.title"));
@@ -114,7 +113,7 @@ fn check(folder: &Path, title: &str) -> Result<(), Error> {
         None => Ok(()),
         Some(other) => {
             let digest = other.get("digest").and_then(Value::as_str).unwrap_or("without a digest");
-            foreign(format!("it holds another image, {digest}"))
+            foreign(format!("holds another image, {digest}"))
         }
     }
 }
@@ -130,16 +129,16 @@ fn replace(made: &Path, folder: &Path, beside: &Path) -> Result<(), Error> {
     if exchange(made, folder) {
         return Ok(());
     }
-    // A file system that cannot exchange folders: for a moment there is none. Should the second step fail, the old one
-    // comes back.
-    let old = beside.join("old");
-    fs::rename(folder, &old)
-        .and_then(|()| {
-            fs::rename(made, folder).inspect_err(|_| {
-                let _ = fs::rename(&old, folder);
-            })
-        })
-        .map_err(failed)
+    replace_in_steps(made, folder, &beside.join("old")).map_err(failed)
+}
+
+/// For a file system that cannot exchange folders: for a moment there is none. Should the second step fail, the old one
+/// comes back.
+fn replace_in_steps(made: &Path, folder: &Path, old: &Path) -> io::Result<()> {
+    fs::rename(folder, old)?;
+    fs::rename(made, folder).inspect_err(|_| {
+        let _ = fs::rename(old, folder);
+    })
 }
 
 /// Exchanges two folders in one step, if the system can.
@@ -152,4 +151,25 @@ fn exchange(one: &Path, other: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn exchange(_one: &Path, _other: &Path) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replacement_in_steps_is_whole_or_none() {
+        let beside = TempDir::new().unwrap();
+        let [made, folder, old] = ["made", "folder", "old"].map(|name| beside.path().join(name));
+        for (path, file) in [(&made, "new"), (&folder, "before")] {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join(file), "").unwrap();
+        }
+        replace_in_steps(&made, &folder, &old).unwrap();
+        assert!(folder.join("new").exists() && !folder.join("before").exists());
+
+        fs::remove_dir_all(&old).unwrap();
+        assert!(replace_in_steps(&made, &folder, &old).is_err(), "there is nothing to put in its place any more");
+        assert!(folder.join("new").exists() && !old.exists());
+    }
 }

@@ -319,10 +319,10 @@ fn what_it_did_not_write_stays() {
 
     for (name, files, expected) in [
         ("work", &[("notes.txt", "mine")][..], "\"notes.txt\", which is no part of an image layout"),
-        ("part", &[("index.json", &index)], "it has no \"oci-layout\""),
+        ("part", &[("index.json", &index)], "has no \"oci-layout\""),
         ("more", &[("oci-layout", "{}"), ("index.json", &index), ("notes", "mine")], "\"notes\""),
-        ("broken", &[("oci-layout", "{}"), ("index.json", "[")], "its index.json is none"),
-        ("other", &[("oci-layout", "{}"), ("index.json", &another)], "it holds another image, sha256:"),
+        ("broken", &[("oci-layout", "{}"), ("index.json", "[")], "has an index.json that is none"),
+        ("other", &[("oci-layout", "{}"), ("index.json", &another)], "holds another image, sha256:"),
     ] {
         let dir = folder.0.join(name);
         fs::create_dir(&dir).unwrap();
@@ -340,7 +340,7 @@ fn what_it_did_not_write_stays() {
     fs::write(&file, "mine").unwrap();
     let ran = package(&folder, "b", &file);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("it is no folder"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is no folder"), "{}", ran.stderr);
     assert_eq!(fs::read(&file).unwrap(), b"mine");
 }
 

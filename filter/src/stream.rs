@@ -7,8 +7,9 @@
 //! is [`weir_on_new_connection`] in place of the SDK's: no configuration has to name the face, and a
 //! request pays nothing for there being another one.
 //!
-//! Nothing here may let a connection go on by mistake. Envoy asks once: without the close, the next
-//! byte of a refused connection would go upstream, whatever the callback answered.
+//! Nothing here may let a connection go on by mistake. Envoy asks once, and to stop the iteration holds
+//! a connection only until its next byte, unless the filter behind happens not to read: a refused
+//! connection has to be closed.
 
 use std::cell::RefCell;
 

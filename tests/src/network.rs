@@ -1,9 +1,9 @@
-//! An Envoy with both faces of the plugin: the shipped forward proxy, and beside it three listeners that pass TLS
+//! An Envoy with both faces of the plugin: the shipped forward proxy, and beside it four listeners that pass TLS
 //! on unopened, as a sidecar or a gateway would.
 //!
 //! `redirected` is told by the client (PROXY protocol) where it wanted to go, which stands for `original_dst`. `gateway`
 //! listens on a port of its own and says by filter state at which port the origin will be reached. `by-name` looks the
-//! name in the hello up.
+//! name in the hello up. `echo` has a filter behind the plugin that, unlike tcp_proxy, reads without waiting for anybody.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -54,7 +54,7 @@ impl Network {
         let mut network = Network { envoy, listeners: BTreeMap::new(), folder };
         network.wait("the network face", |network| {
             network.listeners = listeners(&network.envoy);
-            network.listeners.len() >= 4 && network.stat(&format!("{DISCOVERY}update_success")) > 0
+            network.listeners.len() == 5 && network.stat(&format!("{DISCOVERY}update_success")) > 0
         });
         network
     }
@@ -245,6 +245,8 @@ fn bootstrap(resource: &Path, origin: SocketAddr) -> Value {
             "stat_prefix": "network", "cluster": cluster, "access_log": log("tcp")}})
     };
     let to_origin = tcp("network_origin");
+    let echo = json!({"name": "echo", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo"}});
     let listener = |name: &str, before: &[&Value], filters: &[&Value]| {
         json!({"name": name, "address": loopback, "listener_filters": before, "access_log": log(name),
             "filter_chains": [{"filters": filters}]})
@@ -254,6 +256,7 @@ fn bootstrap(resource: &Path, origin: SocketAddr) -> Value {
             listener("redirected", &[&proxy_protocol, &inspector], &[&weir, &to_origin]),
             listener("gateway", &[&inspector], &[&port(443), &weir, &to_origin]),
             listener("by-name", &[&inspector], &[&port(origin.port()), &weir, &by_name, &tcp("network_names")]),
+            listener("echo", &[&inspector], &[&port(443), &weir, &echo]),
         ],
         "clusters": [{"name": "network_origin", "type": "STATIC", "connect_timeout": "5s", "load_assignment": {
             "cluster_name": "network_origin",

@@ -185,6 +185,7 @@ impl Sent<'_> {
                 shown(&self.authority),
                 if server_name.is_empty() { "no name".to_owned() } else { shown(server_name) }
             ),
+            Transport::Unopened { port } => format!("TLS to {} at port {port}", shown(&self.authority)),
         }
     }
 }

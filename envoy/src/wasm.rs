@@ -38,6 +38,7 @@ pub(crate) fn finish(compiled: &[u8]) -> Result<Finished> {
     let broken = |what: &str, e: &dyn std::fmt::Display| Error::Plugin(format!("the compiled plugin {what}: {e}"));
     let mut module = config().parse(compiled).map_err(|e| broken("is not a valid module", &e))?;
 
+    publish_own_callbacks(&mut module);
     let superfluous: Vec<_> = module
         .exports
         .iter()
@@ -65,6 +66,21 @@ pub(crate) fn finish(compiled: &[u8]) -> Result<Finished> {
         digits
     });
     Ok(Finished { bytes, sha256, exports, imports })
+}
+
+/// Puts the plugin's own callbacks in the place of the SDK's: in the sources `weir_on_*` stands for `proxy_on_*`, since the
+/// SDK has taken that name (`filter/src/stream.rs`).
+fn publish_own_callbacks(module: &mut Module) {
+    let own: Vec<_> = module
+        .exports
+        .iter()
+        .filter_map(|export| Some((export.id(), format!("proxy_on_{}", export.name.strip_prefix("weir_on_")?))))
+        .collect();
+    for (id, name) in own {
+        // The SDK's; an export that is missing is no mistake here.
+        let _ = module.exports.remove(&name);
+        module.exports.get_mut(id).name = name;
+    }
 }
 
 fn config() -> ModuleConfig {
@@ -182,7 +198,9 @@ fn check_imports(module: &Module, allowed: &BTreeSet<String>) -> Result<Vec<Stri
 fn check_exports(module: &Module) -> Result<Vec<String>> {
     let mut names: Vec<String> = module.exports.iter().map(|export| export.name.clone()).collect();
     names.sort();
-    for wanted in ["malloc", "memory", "proxy_abi_version_0_2_1", "proxy_on_configure", "proxy_on_request_headers"] {
+    // Without the last two Envoy would ask nobody, and let everything through.
+    let wanted = ["malloc", "memory", "proxy_abi_version_0_2_1", "proxy_on_configure"];
+    for wanted in wanted.into_iter().chain(["proxy_on_new_connection", "proxy_on_request_headers"]) {
         if !names.iter().any(|name| name == wanted) {
             return Err(Error::Plugin(format!("the compiled plugin does not export {wanted}")));
         }
@@ -222,8 +240,14 @@ mod tests {
         module.emit_wasm()
     }
 
-    const NEEDED: [&str; 5] =
-        ["memory", "malloc", "proxy_abi_version_0_2_1", "proxy_on_configure", "proxy_on_request_headers"];
+    const NEEDED: [&str; 6] = [
+        "memory",
+        "malloc",
+        "proxy_abi_version_0_2_1",
+        "proxy_on_configure",
+        "proxy_on_new_connection",
+        "proxy_on_request_headers",
+    ];
 
     #[test]
     fn what_is_not_allowed_goes() {
@@ -238,6 +262,7 @@ mod tests {
                 "proxy_abi_version_0_2_1",
                 "proxy_on_configure",
                 "proxy_on_delete",
+                "proxy_on_new_connection",
                 "proxy_on_request_headers"
             ]
         );
@@ -294,8 +319,23 @@ mod tests {
 
     #[test]
     fn a_callback_that_is_missing_is_refused() {
-        let error = finish(&module(&NEEDED[..4], ("env", "proxy_log"))).unwrap_err().to_string();
-        assert_eq!(error, "the compiled plugin does not export proxy_on_request_headers");
+        for missing in ["proxy_on_new_connection", "proxy_on_request_headers"] {
+            let others: Vec<&str> = NEEDED.into_iter().filter(|name| *name != missing).collect();
+            let error = finish(&module(&others, ("env", "proxy_log"))).unwrap_err().to_string();
+            assert_eq!(error, format!("the compiled plugin does not export {missing}"));
+        }
+    }
+
+    #[test]
+    fn the_plugins_own_callback_takes_the_place_of_the_sdks() {
+        let mut exports = NEEDED.to_vec();
+        exports.push("weir_on_new_connection");
+        let plain = module(&exports, ("env", "proxy_log"));
+        let own = config().parse(&plain).unwrap().exports.get_func("weir_on_new_connection").unwrap();
+        let mut published = config().parse(&plain).unwrap();
+        publish_own_callbacks(&mut published);
+        assert_eq!(published.exports.get_func("proxy_on_new_connection").unwrap().index(), own.index());
+        assert_eq!(published.exports.iter().filter(|export| export.name.contains("_on_new_")).count(), 1);
     }
 
     #[test]

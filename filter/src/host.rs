@@ -41,6 +41,7 @@ pub(crate) struct Counter(u32);
 const HTTP_REQUEST_HEADERS: u32 = 0;
 const PLUGIN_CONFIGURATION: u32 = 7;
 const METRIC_COUNTER: u32 = 0;
+const DOWNSTREAM: u32 = 2;
 /// Lets Envoy derive the gRPC status from the HTTP status, for a client that speaks gRPC.
 const NO_GRPC_STATUS: i32 = -1;
 
@@ -61,6 +62,7 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+    fn proxy_close_stream(stream: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
@@ -126,6 +128,18 @@ pub(crate) fn send_response(status: u16, details: &str, headers: &[u8], body: &s
             NO_GRPC_STATUS,
         )
     })
+}
+
+/// Closes the connection to the client, and with it whatever it would have become.
+pub(crate) fn close_downstream() -> Result<(), Failure> {
+    // SAFETY: no pointers.
+    succeeded(unsafe { proxy_close_stream(DOWNSTREAM) })
+}
+
+/// Stops the VM. Envoy then closes what it was just asking about, and asks nobody until it has made
+/// another VM: for a refusal that cannot be carried out in any other way.
+pub(crate) fn stop() -> ! {
+    std::process::abort()
 }
 
 /// Defines a counter, or finds the one of that name.

@@ -5,24 +5,20 @@
 //! (TLS or not). A refused one is never let go on, whatever the host says
 //! to the calls that follow the decision.
 
-use std::rc::Rc;
-
-use log::{error, info, warn};
+use log::{error, warn};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use weir_policy::{Mode, Policy, Reason, Report, Tls, Transport, Tunnel};
+use weir_policy::{Reason, Report, Tls, Transport, Tunnel};
 
 use crate::{
     headers::{self, Seen},
     host::{self, Bytes, Failure},
-    metrics::{self, Counters},
-    pairs,
+    judge::{self, Judge},
+    metrics, pairs,
 };
 
-/// The filter state that an access log prints with `%FILTER_STATE(wasm.weir.decision:PLAIN)%`.
-const FILTER_STATE: &str = "weir.decision";
 /// The host of a tunnel that goes on, and whether to look into the TLS inside: what
 /// `inspecting-proxy.yaml` opens it by.
 const TUNNEL_STATE: &str = "weir.tunnel";
@@ -33,20 +29,19 @@ const FORBIDDEN: u16 = 403;
 
 /// See the module.
 pub(crate) struct Http {
-    policy: Rc<Policy>,
-    counters: Rc<Counters>,
+    judge: Judge,
 }
 
 impl Http {
-    /// A request that is decided by `policy`, even if another replaces it meanwhile.
-    pub(crate) fn new(policy: &Rc<Policy>, counters: &Rc<Counters>) -> Http {
-        Http { policy: Rc::clone(policy), counters: Rc::clone(counters) }
+    /// A request that `judge` decides.
+    pub(crate) fn new(judge: &Judge) -> Http {
+        Http { judge: judge.clone() }
     }
 
     fn decide(&self, end_of_stream: bool) -> Result<Action, Failure> {
         let headers = host::request_headers()?;
         let mut seen = headers::read(&headers, end_of_stream).ok_or(Failure::WrongSize)?;
-        let server_name = if self.policy.depends_on_transport() { server_name()? } else { None };
+        let server_name = if self.judge.policy.depends_on_transport() { server_name()? } else { None };
         if let Some(server_name) = &server_name {
             seen.request.transport = Transport::Tls { server_name };
         }
@@ -54,22 +49,8 @@ impl Http {
     }
 
     fn answer(&self, seen: &Seen<'_>) -> Action {
-        let policy = &*self.policy;
-        let decision = policy.decide(&seen.request);
-        let refused = match (decision.reason(), policy.mode()) {
-            (None, _) => {
-                self.counters.count_allowed();
-                None
-            }
-            (Some(reason), Mode::Audit) => {
-                self.counters.count_would_deny(reason);
-                None
-            }
-            (Some(reason), Mode::Enforce) => {
-                self.counters.count_denied(reason);
-                Some(reason)
-            }
-        };
+        let policy = &*self.judge.policy;
+        let (decision, refused) = self.judge.judge(&seen.request);
         if refused.is_none()
             && let Some(tunnel) = policy.tunnel(&seen.request)
         {
@@ -81,7 +62,7 @@ impl Http {
         }
         let report = Report::new(policy, &seen.request, &decision);
         if recorded {
-            record(&report, seen.request_id, decision.is_allowed());
+            judge::record(&report, seen.request_id, decision.is_allowed());
         }
         match refused {
             Some(reason) => refuse(&report, reason),
@@ -107,20 +88,6 @@ fn server_name() -> Result<Option<Bytes>, Failure> {
         Some(name) if !name.is_empty() => Ok(Some(name)),
         // Envoy shows a missing name and a missing TLS alike.
         _ => Ok(host::property(TLS_VERSION)?.map(|_| Bytes::default())),
-    }
-}
-
-/// Writes the audit record, and the filter state for the access log. The request is decided by now,
-/// so a host that takes neither changes nothing.
-fn record(report: &Report<'_>, request_id: &[u8], allowed: bool) {
-    let record = report.audit_record(request_id);
-    if allowed {
-        info!("{record}");
-    } else {
-        warn!("{record}");
-    }
-    if let Err(failure) = host::set_property(FILTER_STATE, &report.decision()) {
-        warn!("weir: no filter state {FILTER_STATE}: {failure}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The proxy-wasm plugin: reads the policy that Envoy hands it, asks [`weir_policy`] about every
-//! request, and answers those that are refused.
+//! request, and answers those that are refused. Loaded as a network filter it asks about every TLS
+//! connection that Envoy passes on unopened, and cuts those that are refused (`stream.rs`).
 //!
 //! This crate only carries: from the ABI's buffers to a [`weir_policy::Request`], and from a
 //! [`weir_policy::Decision`] to the host. It decides nothing itself, but for one rule: where it
@@ -13,15 +14,17 @@
 //! `proxy_on_request_headers`, ...), which the SDK exports; `envoy/src/plugin.rs` says which of them
 //! stay in `dist/weir.wasm`.
 #![deny(unsafe_code)]
-#![expect(missing_docs, reason = "the only public item is `_initialize`, which the SDK's macro makes")]
+#![expect(missing_docs, reason = "the SDK's macro makes a public `_initialize`")]
 
 mod headers;
 mod host;
 mod http;
+mod judge;
 mod log;
 mod metrics;
 mod pairs;
 mod root;
+mod stream;
 
 proxy_wasm::main! {{
     log::install();

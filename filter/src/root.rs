@@ -16,7 +16,8 @@ use weir_policy::Policy;
 use crate::{
     host::{self, Bytes},
     http::Http,
-    metrics::Counters,
+    judge::Judge,
+    stream,
 };
 
 /// How long a count may stay in the VM before the host sees it.
@@ -25,8 +26,7 @@ const FLUSH_MILLISECONDS: u32 = 1000;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Root {
-    policy: Rc<Policy>,
-    counters: Rc<Counters>,
+    judge: Judge,
 }
 
 impl Context for Root {}
@@ -54,22 +54,24 @@ impl RootContext for Root {
                 return false;
             }
         };
-        self.counters.define(policy.mode());
+        self.judge.counters.define(policy.mode());
         if let Err(failure) = host::set_tick_period(FLUSH_MILLISECONDS) {
             warn!("weir: no ticks, so counters only move when the policy goes: {failure}");
         }
-        self.policy = Rc::new(policy);
+        self.judge.policy = Rc::new(policy);
         true
     }
 
     fn on_tick(&mut self) {
-        self.counters.flush();
+        self.judge.counters.flush();
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Http::new(&self.policy, &self.counters)))
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        stream::created(context, &self.judge);
+        Some(Box::new(Http::new(&self.judge)))
     }
 
+    /// Of connections too: `stream.rs` says why.
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
@@ -79,6 +81,6 @@ impl Drop for Root {
     /// `proxy_on_delete`, which Envoy calls when another policy has replaced this one: what was
     /// counted under it is handed over, or it would be lost.
     fn drop(&mut self) {
-        self.counters.flush();
+        self.judge.counters.flush();
     }
 }

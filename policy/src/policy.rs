@@ -265,7 +265,7 @@ impl Policy {
         self.entries.iter().map(|listed| Entry { listed, inherited: &self.limits })
     }
 
-    /// Decides one request. Allocates nothing for an allowed request, unless paths matter and its
+    /// Decides one request, or one TLS connection ([`Request::unopened_tls`]). Allocates nothing for an allowed request, unless paths matter and its
     /// path has to be normalised first.
     pub fn decide<'p>(&'p self, request: &Request<'_>) -> Decision<'p> {
         match self.check(request) {
@@ -280,7 +280,12 @@ impl Policy {
             return Err((Reason::AccessOff, None));
         }
         let authority = Authority::parse(request.authority).map_err(|_| (Reason::AuthorityInvalid, None))?;
-        if request.is_connect() && authority.port.is_none() {
+        // A CONNECT must name a port (RFC 9110 section 9.3.6), and a name in a hello has none.
+        let is_malformed = match request.transport {
+            Transport::Unopened { .. } => authority.port.is_some(),
+            Transport::Cleartext | Transport::Tls { .. } => request.is_connect() && authority.port.is_none(),
+        };
+        if is_malformed {
             return Err((Reason::AuthorityInvalid, None));
         }
         let (rule, limits) = self.check_host(authority.host)?;
@@ -358,7 +363,7 @@ pub struct Tunnel {
 /// what is inside matters and nobody would look into it.
 fn refused_method(request: &Request<'_>, limits: &Limits) -> Option<Reason> {
     let restricted = limits.methods.are_restricted();
-    if request.is_connect() {
+    if request.is_tunnel() {
         let opened = limits.tls == Tls::Inspected && request.transport == Transport::Cleartext;
         return match (restricted, limits.paths.is_some()) {
             (true, _) if request.method_override => Some(Reason::MethodOverride),
@@ -395,7 +400,7 @@ fn is_git_fetch(request: &Request<'_>) -> bool {
 
 fn refused_path(request: &Request<'_>, limits: &Limits) -> bool {
     match &limits.paths {
-        Some(prefixes) if !request.is_connect() => {
+        Some(prefixes) if !request.is_tunnel() => {
             !path::normalize(request.path).is_some_and(|path| prefixes.iter().any(|prefix| prefix.covers(&path)))
         }
         _ => false,
@@ -405,7 +410,8 @@ fn refused_path(request: &Request<'_>, limits: &Limits) -> bool {
 /// Whether the connection was made for another name than the request names.
 fn refused_tls_name(request: &Request<'_>, host: Host<'_>) -> bool {
     match (request.transport, host) {
-        (Transport::Cleartext, _) => false,
+        // Of TLS that nobody opens the host is the name itself.
+        (Transport::Cleartext | Transport::Unopened { .. }, _) => false,
         (Transport::Tls { server_name }, Host::Name(name)) => {
             let server_name = server_name.strip_suffix(b".").unwrap_or(server_name);
             !server_name.eq_ignore_ascii_case(name.as_bytes())

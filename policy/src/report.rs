@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::authority::Authority;
 use crate::decision::{Decision, Reason};
 use crate::policy::{Detail, Mode, Policy};
-use crate::request::Request;
+use crate::request::{Request, Transport};
 
 /// The longest host that is shown, in bytes: a whole valid name.
 const MAX_HOST: usize = 253;
@@ -147,10 +147,15 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// One line of JSON for the audit log. `request_id` is what `x-request-id` holds.
+    /// One line of JSON for the audit log. `request_id` is what `x-request-id` holds, or what else the
+    /// access log names the request or connection by.
     pub fn audit_record(&self, request_id: &[u8]) -> String {
         let authority = Authority::parse(self.request.authority).ok();
-        let port = authority.map(|it| it.port.unwrap_or_else(|| self.request.transport.default_port()));
+        let port = match (self.request.transport, authority) {
+            // It came with the connection, whatever the hello says.
+            (Transport::Unopened { port }, _) => (port != 0).then_some(port),
+            (transport, authority) => authority.map(|it| it.port.unwrap_or_else(|| transport.default_port())),
+        };
         let path = (self.decision.reason() == Some(Reason::PathNotAllowed)).then(|| {
             let path = self.request.path.split(|&byte| byte == b'?').next().unwrap_or_default();
             printable(path, MAX_PATH)

@@ -86,6 +86,25 @@ fn decisions() {
 }
 
 #[case]
+fn tls_that_nobody_opens() {
+    let mut failures = Failures::default();
+    for group in weir_cases::tls() {
+        let document = group.policy.to_string();
+        let policy = Policy::from_json(document.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", group.id));
+        for case in &group.cases {
+            let decision = policy.decide(&case.to_request());
+            let id = format!("{}/{}", group.id, case.id);
+            failures.check(&id, &case.reason, &case.expect, decision.reason().map_or("allow", Reason::code));
+            let rule = decision.rule().map(|rule| rule.to_string());
+            if !case.rule.is(rule.as_deref()) {
+                failures.check(&id, &case.reason, &format!("{:?}", case.rule), &format!("{rule:?}"));
+            }
+            assert_eq!(policy.tunnel(&case.to_request()), None, "nobody opens a tunnel: {id}");
+        }
+    }
+}
+
+#[case]
 fn refused_policies() {
     let mut failures = Failures::default();
     for case in weir_cases::refused_policies() {

@@ -11,7 +11,7 @@ use std::path::Path;
 use weir_envoy::{Plugin, plugin};
 use weir_tests::proxy::ok;
 
-const EXPORTS: [&str; 9] = [
+const EXPORTS: [&str; 10] = [
     "_initialize",
     "malloc",
     "memory",
@@ -19,11 +19,15 @@ const EXPORTS: [&str; 9] = [
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
+    // The network face. Envoy calls it of network filters alone, once a connection: no request pays for it.
+    "proxy_on_new_connection",
     "proxy_on_request_headers",
     "proxy_on_tick",
 ];
 
-const IMPORTS: [&str; 9] = [
+const IMPORTS: [&str; 10] = [
+    // Cuts a refused connection.
+    "proxy_close_stream",
     "proxy_define_metric",
     "proxy_get_buffer_bytes",
     "proxy_get_header_map_pairs",
@@ -36,7 +40,7 @@ const IMPORTS: [&str; 9] = [
 ];
 
 /// What was reached, and 2 KB; `bench/results/size.txt` tells what takes them. The aim is 200 KB.
-const LIMIT: usize = 190_500;
+const LIMIT: usize = 194_200;
 
 /// What is no source, or none of the plugin's: builds, the repository's own history, and whatever hides.
 fn is_source(name: &str) -> bool {

@@ -64,6 +64,7 @@ fn taken(document: &Document, request: &Request<'_>, decision: &Decision<'_>, na
             Transport::Tls { server_name: b"" } => "none, as for every address".to_owned(),
             Transport::Tls { server_name } => shown(server_name),
             Transport::Cleartext => "no TLS here".to_owned(),
+            Transport::Unopened { .. } => "the host itself".to_owned(),
         },
         _ => String::new(),
     }
@@ -98,7 +99,7 @@ fn refused(document: &Document, request: &Request<'_>, decision: &Decision<'_>, 
         Reason::TlsNameMismatch => match request.transport {
             Transport::Tls { server_name: b"" } => "the TLS hello names no host".to_owned(),
             Transport::Tls { server_name } => format!("the TLS hello names {}", shown(server_name)),
-            Transport::Cleartext => String::new(),
+            Transport::Cleartext | Transport::Unopened { .. } => String::new(),
         },
     }
 }

@@ -8,7 +8,7 @@ const ON: &str = r#"{"internet_access":"on","allowlist":{"domains":["example.com
 /// Every status of the ABI, and two that it does not have.
 const STATUSES: [u32; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 13, u32::MAX];
 
-fn faults() -> Vec<Fault> {
+pub(crate) fn faults() -> Vec<Fault> {
     let statuses = STATUSES.into_iter().map(Fault::Status);
     let others = [
         Fault::Bytes(Vec::new()),

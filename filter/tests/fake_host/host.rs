@@ -8,6 +8,7 @@
 //! It keeps its own reading and writing of the ABI's formats: nothing is shared with the plugin.
 
 mod imports;
+mod tls;
 
 use std::{
     cell::RefCell,
@@ -15,6 +16,8 @@ use std::{
     fmt,
     sync::atomic::{AtomicU32, Ordering},
 };
+
+pub use tls::Hello;
 
 // Makes the linker see the plugin's entry points.
 use weir_filter as _;
@@ -25,6 +28,7 @@ unsafe extern "C" {
     safe fn proxy_on_vm_start(root: u32, size: usize) -> bool;
     safe fn proxy_on_configure(root: u32, size: usize) -> bool;
     safe fn proxy_on_request_headers(context: u32, count: usize, end_of_stream: bool) -> u32;
+    safe fn weir_on_new_connection(context: u32) -> u32;
     safe fn proxy_on_tick(root: u32);
     safe fn proxy_on_delete(context: u32);
 }
@@ -38,12 +42,14 @@ pub enum Call {
     GetProperty,
     SetProperty,
     Respond,
+    CloseStream,
     DefineMetric,
     IncrementMetric,
     TickPeriod,
 }
 
 impl Call {
+    /// All but the one that ends a connection: see `stop` in the plugin's `host.rs`.
     pub const ALL: [Call; 9] = [
         Call::Log,
         Call::Buffer,
@@ -75,9 +81,11 @@ enum Phase {
     Creating,
     Configuring,
     RequestHeaders,
+    NewConnection,
     Ticking,
     DeletingRoot,
     DeletingRequest,
+    DeletingConnection,
 }
 
 /// The answer that the plugin gave in place of the upstream.
@@ -217,6 +225,7 @@ struct Vm {
     phase: Phase,
     configuration: Vec<u8>,
     request: Option<(Incoming, Vec<u8>)>,
+    connection: Option<Hello>,
     faults: BTreeMap<Call, Fault>,
     calls: Vec<Call>,
     log: Vec<(u32, String)>,
@@ -235,6 +244,7 @@ impl Vm {
             phase: Phase::Outside,
             configuration: Vec::new(),
             request: None,
+            connection: None,
             faults: BTreeMap::new(),
             calls: Vec::new(),
             log: Vec::new(),

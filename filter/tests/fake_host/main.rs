@@ -14,5 +14,6 @@
 
 mod closed;
 mod host;
+mod network;
 mod plugin;
 mod tables;

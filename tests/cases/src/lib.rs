@@ -13,6 +13,7 @@
 mod attack;
 mod bytes;
 mod request;
+mod tls;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use serde_json::Value;
 pub use attack::Attack;
 pub use bytes::Bytes;
 pub use request::{Framing, OVERRIDES, RequestCase};
+pub use tls::{TlsCase, TlsGroup};
 
 /// A table: what it is about, and its cases.
 #[derive(Debug, Deserialize)]
@@ -209,6 +211,11 @@ pub fn authorities() -> Vec<AuthorityCase> {
 /// `tests/data/decisions.json`.
 pub fn decisions() -> Vec<DecisionGroup> {
     read("decisions.json", include_str!("../../data/decisions.json"))
+}
+
+/// `tests/data/tls.json`.
+pub fn tls() -> Vec<TlsGroup> {
+    read("tls.json", include_str!("../../data/tls.json"))
 }
 
 /// `tests/data/attacks.json`.

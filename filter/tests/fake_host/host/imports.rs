@@ -1,6 +1,6 @@
 //! The C symbols. Nothing here may panic: a panic cannot leave a C function.
 
-use super::{Call, Fault, Phase, Response, VM, Vm};
+use super::{Call, Fault, Phase, Response, VM, Vm, proxy_on_delete};
 
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
@@ -89,8 +89,8 @@ fn status(fault: Option<&Fault>) -> Option<u32> {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_log(level: u32, data: *const u8, size: usize) -> u32 {
     VM.with_borrow_mut(|vm| {
-        use Phase::{Configuring, DeletingRoot, RequestHeaders, Ticking};
-        let fault = enter(vm, Call::Log, &[Configuring, RequestHeaders, Ticking, DeletingRoot]);
+        use Phase::{Configuring, DeletingRoot, NewConnection, RequestHeaders, Ticking};
+        let fault = enter(vm, Call::Log, &[Configuring, RequestHeaders, NewConnection, Ticking, DeletingRoot]);
         let line = unsafe { text(vm, "a log line", data, size) };
         if !(2..=4).contains(&level) || line.is_empty() || line.chars().any(char::is_control) {
             vm.violation(format!("log line {level} {line:?}"));
@@ -142,11 +142,16 @@ unsafe extern "C" fn proxy_get_property(
     size: *mut usize,
 ) -> u32 {
     VM.with_borrow_mut(|vm| {
-        let fault = enter(vm, Call::GetProperty, &[Phase::RequestHeaders]);
+        let fault = enter(vm, Call::GetProperty, &[Phase::RequestHeaders, Phase::NewConnection]);
         let path = unsafe { text(vm, "a property's path", path, path_size) };
-        let value = match (path.as_str(), &vm.request) {
-            ("connection\0requested_server_name", Some((incoming, _))) => Some(incoming.server_name.clone()),
-            ("connection\0tls_version", Some((incoming, _))) => incoming.tls_version.clone(),
+        let number = |number: u64| number.to_le_bytes().to_vec();
+        let value = match (path.as_str(), &vm.request, &vm.connection) {
+            ("connection\0requested_server_name", Some((incoming, _)), _) => Some(incoming.server_name.clone()),
+            ("connection\0tls_version", Some((incoming, _)), _) => incoming.tls_version.clone(),
+            ("connection\0requested_server_name", _, Some(hello)) => Some(hello.server_name.clone()),
+            ("destination\0port", _, Some(hello)) => hello.port.map(|port| number(port.into())),
+            ("filter_state\0envoy.upstream.dynamic_port", _, Some(hello)) => hello.upstream_port.clone(),
+            ("connection\0id", _, Some(hello)) => Some(number(hello.id)),
             _ => {
                 vm.violation(format!("property {path:?}"));
                 None
@@ -163,10 +168,11 @@ unsafe extern "C" fn proxy_get_property(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32 {
     VM.with_borrow_mut(|vm| {
-        let fault = enter(vm, Call::SetProperty, &[Phase::RequestHeaders]);
+        let fault = enter(vm, Call::SetProperty, &[Phase::RequestHeaders, Phase::NewConnection]);
         let path = unsafe { text(vm, "a property's path", path, path_size) };
         let value = unsafe { text(vm, "a property", value, value_size) };
-        let is_known = matches!(path.as_str(), "weir.decision" | "weir.tunnel" | "weir.tls");
+        let is_known = path == "weir.decision"
+            || vm.phase == Phase::RequestHeaders && matches!(path.as_str(), "weir.tunnel" | "weir.tls");
         if !is_known || !is_field_value(&value) || vm.filter_states.contains_key(&path) {
             vm.violation(format!("set property {path:?} to {value:?}"));
         }
@@ -214,6 +220,33 @@ unsafe extern "C" fn proxy_send_local_response(
         vm.response = Some(Response { status: status_code, details, headers, body });
         OK
     })
+}
+
+/// As Envoy does, this deletes the context before it returns.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_close_stream(stream: u32) -> u32 {
+    let closed = VM.with_borrow_mut(|vm| {
+        let fault = enter(vm, Call::CloseStream, &[Phase::NewConnection]);
+        if stream != 2 {
+            vm.violation(format!("closed stream {stream}"));
+        }
+        if let Some(status) = status(fault.as_ref()) {
+            return Err(status);
+        }
+        let Some(connection) = vm.connection.take() else {
+            vm.violation("closed twice");
+            return Err(BAD_ARGUMENT);
+        };
+        vm.phase = Phase::DeletingConnection;
+        Ok(connection.context())
+    });
+    let context = match closed {
+        Ok(context) => context,
+        Err(status) => return status,
+    };
+    proxy_on_delete(context);
+    VM.with_borrow_mut(|vm| vm.phase = Phase::NewConnection);
+    OK
 }
 
 #[unsafe(no_mangle)]
@@ -285,7 +318,6 @@ macro_rules! unexpected {
 unexpected! {
     proxy_add_header_map_value
     proxy_call_foreign_function
-    proxy_close_stream
     proxy_continue_stream
     proxy_dequeue_shared_queue
     proxy_done

@@ -1,0 +1,56 @@
+//! What both faces of the plugin have in common: the policy that decides, the counters, and the audit
+//! trail. A request of HTTP and a TLS connection that is decided alike is counted and told alike.
+
+use std::rc::Rc;
+
+use log::{info, warn};
+use weir_policy::{Decision, Mode, Policy, Reason, Report, Request};
+
+use crate::{host, metrics::Counters};
+
+/// The filter state that an access log prints with `%FILTER_STATE(wasm.weir.decision:PLAIN)%`.
+const FILTER_STATE: &str = "weir.decision";
+
+/// The policy that was in force when a context was made, even if another replaces it meanwhile. The
+/// default one refuses everything.
+#[derive(Clone, Default)]
+pub(crate) struct Judge {
+    pub(crate) policy: Rc<Policy>,
+    pub(crate) counters: Rc<Counters>,
+}
+
+impl Judge {
+    /// Decides and counts. The reason is there where the refusal has to be carried out.
+    pub(crate) fn judge(&self, request: &Request<'_>) -> (Decision<'_>, Option<Reason>) {
+        let decision = self.policy.decide(request);
+        let refused = match (decision.reason(), self.policy.mode()) {
+            (None, _) => {
+                self.counters.count_allowed();
+                None
+            }
+            (Some(reason), Mode::Audit) => {
+                self.counters.count_would_deny(reason);
+                None
+            }
+            (Some(reason), Mode::Enforce) => {
+                self.counters.count_denied(reason);
+                Some(reason)
+            }
+        };
+        (decision, refused)
+    }
+}
+
+/// Writes the audit record, and the filter state for the access log. All is decided by now, so a host
+/// that takes neither changes nothing. `id` is what the access log names the request by.
+pub(crate) fn record(report: &Report<'_>, id: &[u8], allowed: bool) {
+    let record = report.audit_record(id);
+    if allowed {
+        info!("{record}");
+    } else {
+        warn!("{record}");
+    }
+    if let Err(failure) = host::set_property(FILTER_STATE, &report.decision()) {
+        warn!("weir: no filter state {FILTER_STATE}: {failure}");
+    }
+}

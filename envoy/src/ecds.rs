@@ -77,6 +77,20 @@ pub fn write(path: &Path, wasm: &Path, configuration: &Configuration) -> Result<
     replace(path, document.to_string().as_bytes())
 }
 
+/// Writes a resource that somebody else made, istiod say, to `path` at once. It gets the name by which the filter chain of
+/// the shipped configuration asks for the plugin; the plugin's own name stays.
+///
+/// # Errors
+/// It is not an object, and what the file system says.
+pub fn write_resource(path: &Path, resource: &Value) -> Result<()> {
+    let mut document = parse(config::FILTER, FILTER_YAML)?;
+    let place = at(config::FILTER, &mut document, "/resources/0")?;
+    let name = place["name"].take();
+    *place = resource.clone();
+    *at(config::FILTER, place, "/name")? = name;
+    replace(path, document.to_string().as_bytes())
+}
+
 /// Writes beside and renames, so that a reader sees the old bytes or the new ones and never a part.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));

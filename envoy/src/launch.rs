@@ -24,6 +24,7 @@ use crate::spawn;
 pub struct Launch {
     wasm: Option<PathBuf>,
     configuration: Configuration,
+    resource: Option<serde_json::Value>,
     in_chain: bool,
     changes: Changes,
     binary: Option<Binary>,
@@ -43,6 +44,7 @@ impl Launch {
         Self {
             wasm: Some(wasm.into()),
             configuration: Configuration::Absent,
+            resource: None,
             in_chain: false,
             changes: Changes::default(),
             binary: None,
@@ -71,6 +73,14 @@ impl Launch {
     #[must_use]
     pub fn configuration(mut self, configuration: Configuration) -> Self {
         self.configuration = configuration;
+        self
+    }
+
+    /// The plugin's whole ECDS resource (a `TypedExtensionConfig` as JSON) as somebody else makes it, istiod say, instead of
+    /// `filter.yaml`: see [`ecds::write_resource`]. What [`Launch::new`] and [`Launch::policy`] were given is not used then.
+    #[must_use]
+    pub fn resource(mut self, resource: serde_json::Value) -> Self {
+        self.resource = Some(resource);
         self
     }
 
@@ -233,7 +243,10 @@ impl Launch {
         let folder = Folder::new(self.base_dir.as_deref())?;
         let filter_file = folder.path().join("filter.json");
         if let (Some(wasm), false) = (&self.wasm, self.in_chain) {
-            ecds::write(&filter_file, wasm, &self.configuration)?;
+            match &self.resource {
+                Some(resource) => ecds::write_resource(&filter_file, resource)?,
+                None => ecds::write(&filter_file, wasm, &self.configuration)?,
+            }
         }
         let config_file = folder.path().join("envoy.json");
         let admin_file = folder.path().join("admin-address");

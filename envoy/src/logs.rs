@@ -34,10 +34,12 @@ impl LogLine {
     ///     message: "wasm log weir weir: policy: methods: must not be empty".into(),
     /// };
     /// assert_eq!(line.from_plugin(), Some("policy: methods: must not be empty"));
+    /// let line = LogLine { message: "wasm log: policy: methods: must not be empty".into(), ..line };
+    /// assert_eq!(line.from_plugin(), Some("policy: methods: must not be empty"));
     /// ```
     pub fn from_plugin(&self) -> Option<&str> {
-        let rest = self.message.strip_prefix("wasm log ").filter(|_| self.logger == "wasm")?;
-        // Names of plugin, root and VM, which have no colon followed by a space in our configuration.
+        let rest = self.message.strip_prefix("wasm log").filter(|_| self.logger == "wasm")?;
+        // Ids of root and VM, which have no colon followed by a space in our configuration; Istio leaves both empty.
         rest.split_once(": ").map(|(_, message)| message)
     }
 

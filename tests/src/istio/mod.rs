@@ -1,0 +1,64 @@
+//! The manifests of `envoy/istio/`, and what Istio makes of them.
+//!
+//! There is no cluster here: [`schema`] checks manifests as the API server does, [`ecds`] makes the resource that istiod and the
+//! agent beside Envoy make. Neither may know a manifest better than Istio would: what they cannot read fails the test.
+
+pub mod ecds;
+pub mod schema;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// One document of a file.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// Where it stands, relative to `envoy/istio/`: `sidecar/mesh.yaml`.
+    pub file: String,
+    /// The document.
+    pub document: Value,
+}
+
+impl Manifest {
+    /// `WasmPlugin` and the like.
+    pub fn kind(&self) -> &str {
+        self.document["kind"].as_str().unwrap_or_default()
+    }
+
+    /// What it is, for messages.
+    pub fn id(&self) -> String {
+        format!("{}: {} {}", self.file, self.kind(), self.document["metadata"]["name"].as_str().unwrap_or_default())
+    }
+}
+
+/// `envoy/istio/` of this workspace.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/istio")
+}
+
+/// Every document of every YAML file in the folders of [`folder`], kustomizations too.
+pub fn manifests() -> Vec<Manifest> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder()).expect("envoy/istio").flatten() {
+        if entry.path().is_dir() {
+            files.extend(fs::read_dir(entry.path()).expect("a folder").flatten().map(|file| file.path()));
+        } else {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    files.iter().flat_map(|file| read(file)).collect()
+}
+
+fn read(file: &Path) -> Vec<Manifest> {
+    let name = file.strip_prefix(folder()).expect("below it").display().to_string();
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    documents.into_iter().map(|document| Manifest { file: name.clone(), document }).collect()
+}
+
+/// The manifests of one kind.
+pub fn of_kind(kind: &str) -> Vec<Manifest> {
+    manifests().into_iter().filter(|manifest| manifest.kind() == kind).collect()
+}

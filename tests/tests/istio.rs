@@ -266,6 +266,7 @@ fn every_http_plugin_decides_as_its_manifest_says() {
     let failures = Failures::default();
     let mut plugins = of_kind("WasmPlugin");
     plugins.retain(|plugin| plugin.document["spec"]["type"] == "HTTP");
+    eprintln!("SKIPPED: decisions of type NETWORK, until the module has a network face");
     let names: Vec<&str> = plugins.iter().map(|plugin| plugin.document["metadata"]["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["weir-closed", "weir-egress", "weir-sidecar"], "each has a row below");
     parallel(&plugins, |plugin| {

@@ -24,7 +24,6 @@ pub mod failures;
 pub mod http1;
 pub mod http2;
 pub mod inspecting;
-pub mod istio;
 pub mod network;
 pub mod process;
 pub mod proxy;

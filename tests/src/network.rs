@@ -3,7 +3,7 @@
 //!
 //! `redirected` is told by the client (PROXY protocol) where it wanted to go, which stands for `original_dst`. `gateway`
 //! listens on a port of its own and says by filter state at which port the origin will be reached. `by-name` looks the
-//! name in the hello up. `echo` has a filter behind the plugin that, unlike tcp_proxy, reads without waiting for anybody.
+//! name in the hello up. `echo` has a filter behind the plugin that, unlike `tcp_proxy`, reads without waiting for anybody.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -1,5 +1,4 @@
 //! The network face on real Envoy: TLS that nobody opens passes by its name, or is cut before a byte goes upstream.
-#![expect(clippy::expect_used, reason = "clippy takes only the test functions themselves for tests")]
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,7 @@
 //! The manifests of `envoy/istio/`, and what Istio makes of them.
 //!
-//! There is no cluster here: [`schema`] checks manifests as the API server does, [`ecds`] makes the resource that istiod and the
+//! There is no cluster here: `schema` checks manifests as the API server does, `ecds` makes the resource that istiod and the
 //! agent beside Envoy make. Neither may know a manifest better than Istio would: what they cannot read fails the test.
-
-pub mod ecds;
-pub mod schema;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,32 +10,32 @@ use serde_json::Value;
 
 /// One document of a file.
 #[derive(Clone, Debug)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// Where it stands, relative to `envoy/istio/`: `sidecar/mesh.yaml`.
-    pub file: String,
+    pub(crate) file: String,
     /// The document.
-    pub document: Value,
+    pub(crate) document: Value,
 }
 
 impl Manifest {
     /// `WasmPlugin` and the like.
-    pub fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         self.document["kind"].as_str().unwrap_or_default()
     }
 
     /// What it is, for messages.
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         format!("{}: {} {}", self.file, self.kind(), self.document["metadata"]["name"].as_str().unwrap_or_default())
     }
 }
 
 /// `envoy/istio/` of this workspace.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/istio")
 }
 
 /// Every document of every YAML file in the folders of [`folder`], kustomizations too.
-pub fn manifests() -> Vec<Manifest> {
+pub(crate) fn manifests() -> Vec<Manifest> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder()).expect("envoy/istio").flatten() {
         if entry.path().is_dir() {
@@ -59,6 +56,6 @@ fn read(file: &Path) -> Vec<Manifest> {
 }
 
 /// The manifests of one kind.
-pub fn of_kind(kind: &str) -> Vec<Manifest> {
+pub(crate) fn of_kind(kind: &str) -> Vec<Manifest> {
     manifests().into_iter().filter(|manifest| manifest.kind() == kind).collect()
 }

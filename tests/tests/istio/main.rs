@@ -1,5 +1,9 @@
 //! The manifests in `envoy/istio/`: Istio's API server takes them, and what istiod makes of each plugin decides as it says.
-#![expect(clippy::unwrap_used, reason = "clippy takes only the test functions themselves for tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+mod ecds;
+mod manifest;
+mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,9 +12,11 @@ use serde_json::{Value, json};
 use weir_envoy::{Error, Plugin, StandIn};
 use weir_policy::Policy;
 use weir_tests::cases::parallel;
-use weir_tests::istio::{Manifest, ecds, folder, manifests, of_kind, schema::Schemas};
 use weir_tests::proxy::{launch, ok};
 use weir_tests::{Failures, Proxy, http1, tls};
+
+use manifest::{Manifest, folder, manifests, of_kind};
+use schema::Schemas;
 
 /// Kinds that are not Istio's, which nothing here has a schema for.
 const OTHERS: [&str; 2] = ["Kustomization", "NetworkPolicy"];
@@ -266,6 +272,7 @@ fn every_http_plugin_decides_as_its_manifest_says() {
     let failures = Failures::default();
     let mut plugins = of_kind("WasmPlugin");
     plugins.retain(|plugin| plugin.document["spec"]["type"] == "HTTP");
+    eprintln!("SKIPPED: decisions of type NETWORK, until the module has a network face");
     let names: Vec<&str> = plugins.iter().map(|plugin| plugin.document["metadata"]["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["weir-closed", "weir-egress", "weir-sidecar"], "each has a row below");
     parallel(&plugins, |plugin| {

@@ -27,7 +27,7 @@ const KNOWN: [&str; 14] = [
 ];
 
 /// The resource for `document`, whose code the agent has put into `code`.
-pub fn resource(document: &Value, code: &Path) -> Value {
+pub(crate) fn resource(document: &Value, code: &Path) -> Value {
     let spec = document["spec"].as_object().expect("a spec");
     if let Some(unknown) = spec.keys().find(|field| !KNOWN.contains(&field.as_str())) {
         panic!("what istiod makes of {unknown} is not known here");
@@ -67,7 +67,7 @@ fn plugin(spec: &Map<String, Value>, name: &str, code: &Path) -> Value {
 }
 
 /// The policy as text; an Any without type and value where there is none, or an empty one.
-pub fn configuration(policy: Option<&Value>) -> Value {
+pub(crate) fn configuration(policy: Option<&Value>) -> Value {
     match policy {
         Some(Value::Object(fields)) if !fields.is_empty() => json!({
             "@type": "type.googleapis.com/google.protobuf.StringValue",

@@ -11,11 +11,11 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 /// The kinds that can be checked.
-pub struct Schemas(BTreeMap<String, Validator>);
+pub(crate) struct Schemas(BTreeMap<String, Validator>);
 
 impl Schemas {
     /// Reads all of `tests/data/istio/`.
-    pub fn load() -> Schemas {
+    pub(crate) fn load() -> Schemas {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/istio");
         let files = fs::read_dir(folder).expect("tests/data/istio").flatten().map(|entry| entry.path());
         let schemas = files.filter(|file| file.extension().is_some_and(|ending| ending == "json")).map(|file| {
@@ -30,7 +30,7 @@ impl Schemas {
     }
 
     /// What is wrong with a document, each mistake with its place; a kind without a schema is a mistake.
-    pub fn mistakes(&self, document: &Value) -> Vec<String> {
+    pub(crate) fn mistakes(&self, document: &Value) -> Vec<String> {
         let kind = document["kind"].as_str().unwrap_or_default();
         let Some(validator) = self.0.get(kind) else { return vec![format!("no schema for the kind {kind:?}")] };
         validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect()

@@ -3,7 +3,7 @@
 //!
 //! `redirected` is told by the client (PROXY protocol) where it wanted to go, which stands for `original_dst`. `gateway`
 //! listens on a port of its own and says by filter state at which port the origin will be reached. `by-name` looks the
-//! name in the hello up. `echo` has a filter behind the plugin that, unlike `tcp_proxy`, reads without waiting for anybody.
+//! name in the hello up. `echo` has a filter behind the plugin that, unlike the TCP proxy, reads without waiting for anybody.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -222,8 +222,6 @@ fn bootstrap(resource: &Path, origin: SocketAddr) -> Value {
             "log_format": {"json_format": {
                 "at": at, "id": "%CONNECTION_ID%", "sni": "%REQUESTED_SERVER_NAME%",
                 "upstream": "%UPSTREAM_REMOTE_ADDRESS%", "sent": "%UPSTREAM_WIRE_BYTES_SENT%",
-                "details": "%CONNECTION_TERMINATION_DETAILS%",
-                "close": "%DOWNSTREAM_LOCAL_CLOSE_REASON%",
                 "decision": "%FILTER_STATE(wasm.weir.decision:PLAIN)%"}}}}])
     };
     let port = |port: u16| {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use ipnet::IpNet;
+use weir_policy::Tls;
 
 use crate::check::{self, warnings};
 use crate::document::Document;
@@ -36,7 +37,7 @@ use crate::up::network;
 use anstyle::Style;
 use child::{Child, Ended, Signals};
 pub(crate) use isolate::Isolated;
-use proxy::{Parts, Proxy, Tls};
+use proxy::{Parts, Proxy};
 use summary::Tally;
 
 const EXAMPLES: &str = "\
@@ -128,7 +129,7 @@ impl Run {
             session.set_up(setup, self.no_summary)?;
         }
         let tally = Arc::new(Tally::default());
-        let tls = Tls::of(&document);
+        let tls = if document.policy.inspects() { Tls::Inspected } else { Tls::Passthrough };
         let (ended, proxy_died) = session.command(&self.command, &policy, tls, &tally)?;
         let counts = tally.counts();
         if !self.no_summary {

@@ -121,7 +121,7 @@ impl Launch {
     }
 
     /// Envoy looks into TLS: `inspecting-proxy.yaml` is started instead of `forward-proxy.yaml`, with certificates from
-    /// the issuer at this Unix socket ([`crate::issuer`]). The policy has to say `"tls": "inspected"`.
+    /// the issuer at this Unix socket ([`crate::issuer`]). Which hosts it looks into is the policy's word, `"tls": "inspected"`.
     #[must_use]
     pub fn inspect(mut self, issuer: impl Into<PathBuf>) -> Self {
         self.changes.inspection = Some(Inspection { issuer: issuer.into(), origin_roots: None });

@@ -92,6 +92,9 @@ pub(crate) fn request_headers() -> Result<Bytes, Failure> {
     })
 }
 
+/// The path of the name in the hello of the connection's TLS; empty where there is none.
+pub(crate) const SERVER_NAME: &str = "connection\0requested_server_name";
+
 /// A property of the stream, `None` when it has none of that name. Segments of `path` are
 /// separated by a NUL.
 pub(crate) fn property(path: &str) -> Result<Option<Bytes>, Failure> {

@@ -23,7 +23,6 @@ use crate::{
 /// `inspecting-proxy.yaml` opens it by.
 const TUNNEL_STATE: &str = "weir.tunnel";
 const TLS_STATE: &str = "weir.tls";
-const SERVER_NAME: &str = "connection\0requested_server_name";
 const TLS_VERSION: &str = "connection\0tls_version";
 const FORBIDDEN: u16 = 403;
 
@@ -84,7 +83,7 @@ impl HttpContext for Http {
 
 /// The name that the client asked for in its TLS hello; `None` when it came without TLS.
 fn server_name() -> Result<Option<Bytes>, Failure> {
-    match host::property(SERVER_NAME)? {
+    match host::property(host::SERVER_NAME)? {
         Some(name) if !name.is_empty() => Ok(Some(name)),
         // Envoy shows a missing name and a missing TLS alike.
         _ => Ok(host::property(TLS_VERSION)?.map(|_| Bytes::default())),

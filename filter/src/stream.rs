@@ -21,7 +21,6 @@ use crate::{
     judge::{self, Judge},
 };
 
-const SERVER_NAME: &str = "connection\0requested_server_name";
 const CONNECTION_ID: &str = "connection\0id";
 /// The port that `sni_dynamic_forward_proxy` will connect to, where the configuration sets it.
 const UPSTREAM_PORT: &str = "filter_state\0envoy.upstream.dynamic_port";
@@ -82,7 +81,7 @@ fn may_go_on(judge: &Judge) -> bool {
 
 /// The name that the hello asks for, empty where there is none, and the port, 0 where nobody can tell.
 fn seen() -> Result<(Bytes, u16), Failure> {
-    let server_name = host::property(SERVER_NAME)?.unwrap_or_default();
+    let server_name = host::property(host::SERVER_NAME)?.unwrap_or_default();
     let port = match host::property(UPSTREAM_PORT)? {
         Some(digits) => str::from_utf8(&digits).ok().and_then(|digits| digits.parse().ok()),
         None => host::property(DESTINATION_PORT)?.and_then(|number| integer(&number)?.try_into().ok()),

@@ -265,8 +265,8 @@ impl Policy {
         self.entries.iter().map(|listed| Entry { listed, inherited: &self.limits })
     }
 
-    /// Decides one request, or one TLS connection ([`Request::unopened_tls`]). Allocates nothing for an allowed request, unless paths matter and its
-    /// path has to be normalised first.
+    /// Decides one request, or one TLS connection ([`Request::unopened_tls`]). Allocates nothing for
+    /// an allowed request, unless paths matter and its path has to be normalised first.
     pub fn decide<'p>(&'p self, request: &Request<'_>) -> Decision<'p> {
         match self.check(request) {
             Ok(rule) => Decision::Allow { rule },

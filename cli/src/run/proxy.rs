@@ -11,27 +11,11 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use weir_envoy::{Binary, Error, Launch, Line, Plugin, Running};
+use weir_policy::Tls;
 
 use super::bundle;
 use super::environment::Trust;
-use crate::document::Document;
 use crate::inspection::Inspection;
-
-/// Whether the proxy looks into TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tls {
-    /// No.
-    Passthrough,
-    /// Yes.
-    Inspected,
-}
-
-impl Tls {
-    /// What the policy says, of one host at least.
-    pub(crate) fn of(document: &Document) -> Tls {
-        if document.policy.inspects() { Tls::Inspected } else { Tls::Passthrough }
-    }
-}
 
 /// What every proxy of a run is made of.
 pub(crate) struct Parts {

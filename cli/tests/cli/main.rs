@@ -9,6 +9,7 @@ mod demo;
 mod explain;
 mod help;
 mod package;
+mod process;
 mod run;
 mod up;
 

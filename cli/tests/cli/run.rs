@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::process::{children, envoy_of, is_envoy, is_running, signal};
 use super::{Folder, Ran, run as weir_with, weir};
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -225,37 +226,23 @@ fn the_standard_streams_are_the_commands() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "e\n");
 }
 
-/// The processes below one.
-fn children(pid: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let children: String = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect();
-    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
-
-fn is_running(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-fn is_envoy(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "envoy")
-}
-
-fn signal(pid: u32, signal: &str) {
-    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
-}
-
 /// A command that runs until something ends it, and the file by which it says what comes to it.
 fn lasting(folder: &Folder, arguments: &[&str], script: &str) -> (std::process::Child, u32) {
+    begun(folder, "{}", arguments, &format!("{script} touch $READY; while :; do sleep 0.1; done"))
+}
+
+/// A command that has begun, which its script says by `touch $READY`, and its Envoy.
+fn begun(folder: &Folder, policy: &str, arguments: &[&str], script: &str) -> (std::process::Child, u32) {
     let ready = folder.0.join("ready");
-    let script = format!("{script} touch {}; while :; do sleep 0.1; done", ready.display());
-    let child = run(folder, "{}", arguments)
-        .args(["--", "sh", "-c", &script])
+    let child = run(folder, policy, arguments)
+        .args(["--", "sh", "-c", script])
+        .env("READY", &ready)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     wait_for("the command", || ready.exists());
-    let envoy = children(child.id()).into_iter().find(|pid| is_envoy(*pid)).expect("an Envoy");
+    let envoy = envoy_of(&child);
     (child, envoy)
 }
 
@@ -291,21 +278,13 @@ fn when_weir_is_killed_envoy_and_the_command_end() {
 #[test]
 fn when_envoy_dies_the_command_has_no_way_out_and_it_is_told() {
     let (origin, folder) = (Origin::start(), Folder::new());
-    let (ready, go) = (folder.0.join("ready"), folder.0.join("go"));
+    let go = folder.0.join("go");
     let script = format!(
-        "touch {}; while ! test -e {}; do sleep 0.05; done; {} exit 0",
-        ready.display(),
+        "touch $READY; while ! test -e {}; do sleep 0.05; done; {} exit 0",
         go.display(),
         status(&format!("http://{}/", origin.address))
     );
-    let child = run(&folder, &policy(""), &[])
-        .args(["--", "sh", "-c", &script])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_for("the command", || ready.exists());
-    let envoy = children(child.id()).into_iter().find(|pid| is_envoy(*pid)).unwrap();
+    let (child, envoy) = begun(&folder, &policy(""), &[], &script);
     signal(envoy, "-KILL");
     wait_for("its end", || !is_running(envoy));
     fs::write(go, "").unwrap();

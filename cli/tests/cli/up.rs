@@ -4,11 +4,12 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::process::{envoy_of, is_running, signal};
 use super::{Folder, run, weir};
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -74,16 +75,11 @@ impl Up {
 
     /// The Envoy that it started.
     fn envoy(&self) -> u32 {
-        let children = format!("/proc/{0}/task", self.child.id());
-        let tasks = fs::read_dir(children).unwrap().flatten();
-        let children =
-            tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect::<String>();
-        children.split_whitespace().next().expect("a child").parse().unwrap()
+        envoy_of(&self.child)
     }
 
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
     }
 
     fn code(&mut self) -> Option<i32> {
@@ -121,11 +117,6 @@ fn wait(lines: &Receiver<String>, text: &str, limit: Duration) -> String {
             Err(error) => panic!("{error}: no line with {text:?} but {seen:#?}"),
         }
     }
-}
-
-fn is_running(pid: u32) -> bool {
-    // A process that has ended may wait for its parent to notice.
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 fn is_empty(folder: &Path) -> bool {
@@ -217,8 +208,8 @@ fn records_are_json_on_request_and_sigterm_ends_it_too() {
 fn the_death_of_envoy_is_told() {
     let folder = Folder::new();
     let mut up = Up::start(&folder.write("policy.json", "{}"), &[]);
-    let envoy = up.envoy().to_string();
-    assert!(Command::new("kill").args(["-KILL", &envoy]).status().unwrap().success());
+    let envoy = up.envoy();
+    signal(envoy, "-KILL");
     assert_eq!(up.code(), Some(1));
     up.wait_for("Envoy ended by itself");
     assert!(is_empty(&up.temporary.0));

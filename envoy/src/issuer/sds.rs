@@ -43,7 +43,7 @@ const DELTA_SECRETS: &str = "/envoy.service.secret.v3.SecretDiscoveryService/Del
 const DELTA_AGGREGATED: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 /// The largest request: Envoy describes itself in 60 KiB, and after a lost connection it asks for all names at once.
 const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
-/// Streams in one connection. Envoy opens one for each name; more than these wait in Envoy, or it connects again.
+/// Streams in one connection. Without ADS Envoy opens one for each name; more than these wait in Envoy, or it connects again.
 const STREAMS: u32 = 20_000;
 
 /// What all streams share.

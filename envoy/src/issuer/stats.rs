@@ -18,7 +18,7 @@ pub struct Stats {
     pub rejected: u64,
     /// Leaves in the cache now.
     pub cached: u64,
-    /// Streams open now: Envoy holds one for each name.
+    /// Streams open now: one for each Envoy with delta ADS, one for each name otherwise.
     pub streams: u64,
 }
 

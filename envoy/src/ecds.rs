@@ -3,7 +3,7 @@
 //! The same file that people copy is read and changed by structure. It is written beside its place and renamed, because
 //! Envoy watches for the rename; it must never be written in place, where Envoy could read half of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -88,23 +88,20 @@ pub fn write(path: &Path, wasm: &Path, configuration: &Configuration) -> Result<
 }
 
 /// Writes `filter.yaml` and `filter-tls.yaml` to `folder`, both with this module and policy, each at once: what the plugin
-/// needs on a machine where both of its faces are used. Returns their paths.
+/// needs on a machine where both of its faces are used.
 ///
 /// # Errors
 /// As [`typed_config`], and what the file system says.
-pub fn render(folder: &Path, wasm: &Path, configuration: &Configuration) -> Result<[PathBuf; 2]> {
+pub fn write_both(folder: &Path, wasm: &Path, configuration: &Configuration) -> Result<()> {
     let files = [(config::FILTER, FILTER_YAML), (config::FILTER_TLS, FILTER_TLS_YAML)];
     // Both are made before one is written: a mistake changes neither.
     let mut written = Vec::new();
     for (name, text) in files {
         let mut document = parse(name, text)?;
         fill(name, at(name, &mut document, TYPED_CONFIG)?, wasm, configuration)?;
-        written.push((folder.join(name), format!("{document:#}\n")));
+        written.push((folder.join(name), document.to_string()));
     }
-    for (path, text) in &written {
-        replace(path, text.as_bytes())?;
-    }
-    Ok(files.map(|(name, _)| folder.join(name)))
+    written.iter().try_for_each(|(path, text)| replace(path, text.as_bytes()))
 }
 
 /// Writes a resource that somebody else made, istiod say, to `path` at once. It gets the name by which the filter chain of

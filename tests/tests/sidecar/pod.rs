@@ -271,7 +271,7 @@ impl Drop for Pod {
 /// Writes the policy into both files of the sidecar in this folder.
 pub(crate) fn render(folder: &Path, policy: &str) {
     let wasm = Path::new("/etc/envoy/weir.wasm");
-    ok(ecds::render(folder, wasm, &Configuration::Struct(policy.as_bytes().to_vec())));
+    ok(ecds::write_both(folder, wasm, &Configuration::Struct(policy.as_bytes().to_vec())));
 }
 
 fn run(mut command: Command) -> Ran {

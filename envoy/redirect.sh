@@ -73,6 +73,7 @@ COMMIT
 -A WEIR_OUT -o lo -j ACCEPT
 -A WEIR_OUT -d $loopback -p tcp --dport $port -j ACCEPT
 -A WEIR_OUT -m conntrack --ctstate ESTABLISHED -j ACCEPT
+-A WEIR_OUT -p $icmp -m conntrack --ctstate RELATED -j ACCEPT
 RULES
   for resolver in $own_resolvers; do
     echo "-A WEIR_OUT -d $resolver -p udp --dport 53 -j ACCEPT"

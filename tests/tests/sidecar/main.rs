@@ -179,8 +179,8 @@ const WAYS: &[(&str, &str)] = &[
     ("get http://evil.example/", "20.0.0.2:80 GET http://evil.example/"),
     ("get -k https://evil.example/", "20.0.0.2:443 GET https://evil.example/"),
     ("get -6 http://evil.example/", "[2600:1::2]:80 GET http://evil.example/"),
-    ("talk 20.0.0.1 22 x", "20.0.0.1:22 connection"),
-    ("talk 2600:1::1 22 x", "2600:1::1:22 connection"),
+    (r"talk 20.0.0.1 22 'SSH-2.0-x\r\n'", "20.0.0.1:22 connection"),
+    (r"talk 2600:1::1 22 'SSH-2.0-x\r\n'", "2600:1::1:22 connection"),
     ("udp 20.0.0.1 443", "20.0.0.1:443/udp datagram"),
     ("udp 2600:1::1 443", "2600:1::1:443/udp datagram"),
     ("udp 20.0.0.1 9", "20.0.0.1:9/udp datagram"),
@@ -357,8 +357,6 @@ fn neither_an_agent_nor_a_root_without_capabilities_undoes_it() {
 #[test]
 fn nobody_outside_reaches_in() {
     let Some(pod) = Pod::started(POLICY) else { return };
-    let serve = "coproc { exec curl -s -m 1 http://127.0.0.1:1/; }; true";
-    pod.agent(serve);
     let from_outside = |what: &str| pod.outside(&format!("{PRELUDE}\n{what}")).stdout.trim().to_owned();
     for address in ["10.1.0.2", "[fd00:1::2]"] {
         assert_eq!(from_outside(&format!("get http://{address}:15021/ready")), "200", "what the kubelet asks");

@@ -393,6 +393,17 @@ fn the_script_may_run_again_and_can_be_taken_back() {
     pod.redirect(&["--resolver", "none"]);
     assert_eq!(agent(&pod, "getent ahostsv4 example.com"), "");
     assert_eq!(agent(&pod, "get -H 'host: example.com' http://20.0.0.1/"), "200");
+    // Names of the agent's own then, whose addresses mean nothing: where it goes is Envoy's to look up.
+    std::fs::write(pod.path("agents-hosts"), "192.0.2.1 example.com evil.example\n").expect("a file");
+    let with_hosts = |script: &str| {
+        let own = format!("mount --bind {} /etc/hosts", pod.path("agents-hosts").display());
+        let user = "setpriv --reuid 1000 --regid 1000 --clear-groups --bounding-set=-all --inh-caps=-all";
+        let ran = pod.as_root(&format!("unshare --mount bash -c '{own} && exec {user} curl -s -m 15 {script}'"));
+        (ran.code, ran.stdout)
+    };
+    assert_eq!(with_hosts("https://example.com/").1, "20.0.0.1:443 GET https://example.com/\n");
+    assert_eq!(with_hosts("http://example.com/").1, "20.0.0.1:80 GET http://example.com/\n");
+    assert_eq!(with_hosts("https://evil.example/"), (Some(35), String::new()));
     // A port that may be asked from outside.
     pod.redirect(&["--inbound", "15001", "--resolver", "10.1.0.1"]);
     let asked = pod.outside(&format!("{PRELUDE}\nget -H 'host: evil.example' http://10.1.0.2:15001/"));

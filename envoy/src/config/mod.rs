@@ -223,4 +223,6 @@ pub(crate) fn at<'v>(file: &'static str, value: &'v mut Value, place: &str) -> R
 #[cfg(test)]
 mod inspecting_tests;
 #[cfg(test)]
+mod sidecar_tests;
+#[cfg(test)]
 mod tests;

@@ -28,6 +28,7 @@ pub mod network;
 pub mod process;
 pub mod proxy;
 pub mod refusal;
+mod skipped;
 pub mod tls;
 
 pub use answer::{Answer, Outcome};
@@ -35,3 +36,4 @@ pub use failures::Failures;
 pub use inspecting::Inspecting;
 pub use network::Network;
 pub use proxy::Proxy;
+pub use skipped::skipped;

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 use weir_envoy::{Binary, Plugin};
+use weir_tests::skipped;
 
 /// The names that lead to the origin.
 const NAMES: [&str; 9] = [
@@ -162,15 +163,15 @@ pub(crate) fn has(tools: &[&str]) -> bool {
         Command::new(tool).args(arguments).output().is_ok_and(|output| output.status.success())
     };
     if !runs("unshare", &["--user", "--map-root-user", "--mount", "--net", "--", "ip", "link", "set", "lo", "up"]) {
-        eprintln!(
-            "SKIPPED: real clients need namespaces of their own: install util-linux and iproute2, and let users make user \
-             namespaces (in a container: run it with --privileged, or --cap-add SYS_ADMIN --security-opt seccomp=unconfined)"
+        skipped(
+            "real clients need namespaces of their own: install util-linux and iproute2, and let users make user \
+             namespaces (in a container: run it with --privileged, or --cap-add SYS_ADMIN --security-opt seccomp=unconfined)",
         );
         return false;
     }
     let missing: Vec<&&str> = tools.iter().filter(|tool| !runs(tool, &["--version"])).collect();
     if !missing.is_empty() {
-        eprintln!("SKIPPED: {missing:?} is not here; install it to test it as a client");
+        skipped(format_args!("{missing:?} is not here; install it to test it as a client"));
     }
     missing.is_empty()
 }

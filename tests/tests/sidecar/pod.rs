@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use weir_envoy::{Binary, Configuration, Plugin, ecds};
 use weir_tests::proxy::ok;
+use weir_tests::skipped;
 
 /// The agent's user and Envoy's, as in `envoy/kubernetes/pod.yaml`.
 pub(crate) const AGENT: u32 = 1000;
@@ -309,16 +310,18 @@ fn possible() -> bool {
         .filter(|tool| !runs("bash", &["-c", &format!("PATH=$PATH:/usr/sbin:/sbin command -v {tool}")]))
         .collect();
     if !missing.is_empty() {
-        eprintln!("SKIPPED: the sidecar's tests need {missing:?}: apt-get install iptables iproute2 curl util-linux");
+        skipped(format_args!(
+            "the sidecar's tests need {missing:?}: apt-get install iptables iproute2 curl util-linux"
+        ));
         return false;
     }
     let mut namespaces = namespaces();
     let can =
         namespaces.args(["--", "iptables", "-t", "nat", "-L"]).output().is_ok_and(|output| output.status.success());
     if !can {
-        eprintln!(
-            "SKIPPED: the sidecar's tests need namespaces of their own, with iptables in them: run them as root (in a container \
-             with --privileged), or install uidmap and let users make user namespaces"
+        skipped(
+            "the sidecar's tests need namespaces of their own, with iptables in them: run them as root (in a container \
+             with --privileged), or install uidmap and let users make user namespaces",
         );
     }
     can

@@ -11,6 +11,8 @@ mod demo;
 mod document;
 mod exit;
 mod explain;
+mod filter;
+mod follow;
 mod input;
 mod inspection;
 mod interrupt;
@@ -55,6 +57,7 @@ enum Command {
     Up(up::Up),
     Run(run::Run),
     Build(build::Build),
+    Filter(filter::Filter),
     Package(package::Package),
     Ca(ca::Ca),
     Issuer(issuer::Issuer),
@@ -72,6 +75,7 @@ fn main() -> Exit {
         Command::Run(run) => run.run(),
         Command::Isolated(isolated) => isolated.run(),
         Command::Build(build) => build.run(),
+        Command::Filter(filter) => filter.run(),
         Command::Package(package) => package.run(),
         Command::Ca(ca) => ca.run(),
         Command::Issuer(issuer) => issuer.run(),

@@ -3,9 +3,6 @@
 //! The policy in force is always one that the plugin accepted: a file with mistakes changes nothing.
 //! No Envoy stays behind, however this ends.
 
-mod changes;
-mod watch;
-
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -18,14 +15,14 @@ use weir_envoy::{Binary, Error, Launch, Line, Plugin, Running};
 
 use crate::audit::Record;
 use crate::ca;
-use crate::check::{self, warnings};
+use crate::check;
 use crate::document::Document;
 use crate::exit::Exit;
+use crate::follow::{self, Seen, Watched, note_warnings};
 use crate::input;
 use crate::inspection::Inspection;
 use crate::interrupt::Interrupt;
-use crate::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, count, data, mistake, paint, shown, words};
-use watch::{Seen, Watched};
+use crate::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, data, mistake, paint, shown, words};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -107,7 +104,7 @@ impl Up {
         match self.start(&input.bytes, ca.as_deref(), &interrupt) {
             Ok((envoy, inspection)) => {
                 self.greet(&envoy, &document, inspection.as_ref());
-                let watched = Watched::new(self.policy.clone(), input.bytes);
+                let watched = Watched::new(self.policy.clone(), Some(input.bytes));
                 Proxy { envoy, inspection, document, watched, name: input.name }.run(&interrupt)
             }
             Err(error) => {
@@ -161,15 +158,6 @@ impl Up {
     }
 }
 
-/// Says how many warnings there are; `weir check` has their text.
-fn note_warnings(document: &Document, name: &str) {
-    let warnings = warnings::warnings(document).iter().filter(|it| !it.is_note).count();
-    if warnings > 0 {
-        let warnings = count(warnings, "warning", "warnings");
-        words(format_args!("  {} {warnings} about this policy: weir check {name}", paint(WARNING, "note:")));
-    }
-}
-
 /// A proxy that runs.
 struct Proxy {
     envoy: Running,
@@ -190,13 +178,7 @@ impl Proxy {
             match self.watched.look() {
                 Seen::Same => {}
                 Seen::Changed(content) => self.reload(&content),
-                Seen::Gone(error) => {
-                    words(format_args!(
-                        "{} {} cannot be read ({error}); the policy stays",
-                        paint(WARNING, "note:"),
-                        self.name
-                    ));
-                }
+                Seen::Gone(error) => follow::note_gone(&self.name, &error),
             }
             thread::sleep(TICK);
         }
@@ -206,32 +188,8 @@ impl Proxy {
     }
 
     fn reload(&mut self, content: &[u8]) {
-        let document = match Document::read(content) {
-            Ok(document) => document,
-            Err(mistakes) => {
-                words(check::in_words(content, &mistakes, &self.name));
-                words(format_args!(
-                    "{} {}: {}; the policy stays as it was",
-                    paint(BAD, "not taken up:"),
-                    self.name,
-                    count(mistakes.iter().count(), "mistake", "mistakes")
-                ));
-                return;
-            }
-        };
-        let changes = changes::changes(&self.document, &document);
-        if changes.is_empty() {
-            words(format_args!("{} {} says the same in other words", paint(FAINT, "unchanged:"), self.name));
-            return;
-        }
-        if let Err(error) = self.envoy.set_policy(content) {
-            words(format_args!("{} {}: {error}", paint(BAD, "not taken up:"), self.name));
-            return;
-        }
-        words(format_args!("{} {}", paint(GOOD, "policy changed:"), self.name));
-        for change in changes {
-            words(format_args!("  {change}"));
-        }
+        let taken_up = follow::take_up(Some(&self.document), content, &self.name, || self.envoy.set_policy(content));
+        let Some(document) = taken_up else { return };
         if document.policy.inspects() && self.inspection.is_none() {
             words(format_args!(
                 "  {} this proxy was started without TLS inspection, and refuses tunnels that need it: start it anew",

@@ -4,7 +4,7 @@ use super::run;
 
 #[test]
 fn every_subcommand_has_help_with_examples_and_exit_codes() {
-    for command in ["demo", "check", "explain", "up", "run", "build", "package", "ca", "issuer"] {
+    for command in ["demo", "check", "explain", "up", "run", "build", "filter", "package", "ca", "issuer"] {
         let ran = run(&[command, "--help"], "");
         assert_eq!(ran.code, Some(0), "{command}");
         assert!(ran.stdout.contains(&format!("Examples:\n  weir {command}")) || command == "explain", "{command}");

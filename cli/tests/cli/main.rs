@@ -7,6 +7,7 @@ mod ca;
 mod check;
 mod demo;
 mod explain;
+mod filter;
 mod help;
 mod package;
 mod process;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::process::{envoy_of, is_running, signal};
 use super::{Folder, run, weir};
 
-const LIMIT: Duration = Duration::from_mins(1);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// A proxy under test, with the lines that it prints.
 struct Up {
@@ -101,13 +101,13 @@ impl Drop for Up {
     }
 }
 
-fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+pub(crate) fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
     receiver
 }
 
-fn wait(lines: &Receiver<String>, text: &str, limit: Duration) -> String {
+pub(crate) fn wait(lines: &Receiver<String>, text: &str, limit: Duration) -> String {
     let end = Instant::now() + limit;
     let mut seen = Vec::new();
     loop {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// What a look at the file found.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// Nothing new.
     Same,
     /// New content, at rest.
@@ -21,10 +21,10 @@ pub(super) enum Seen {
 
 /// A file and what was seen of it.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(crate) struct Watched {
     path: PathBuf,
-    /// What was reported last, or what it began with.
-    known: Vec<u8>,
+    /// What was reported last, or what it began with. Nothing where it could not be read yet.
+    known: Option<Vec<u8>>,
     /// What the last look found, where that is not what is known.
     fresh: Option<Vec<u8>>,
     /// Looks since the file could be read.
@@ -35,13 +35,13 @@ pub(super) struct Watched {
 const PATIENCE: u32 = 10;
 
 impl Watched {
-    /// Watches `path`, which held `known`.
-    pub(super) fn new(path: PathBuf, known: Vec<u8>) -> Watched {
+    /// Watches `path`, which held `known`, or could not be read.
+    pub(crate) fn new(path: PathBuf, known: Option<Vec<u8>>) -> Watched {
         Watched { path, known, fresh: None, missing: 0 }
     }
 
     /// Looks once.
-    pub(super) fn look(&mut self) -> Seen {
+    pub(crate) fn look(&mut self) -> Seen {
         let content = match fs::read(&self.path) {
             Ok(content) => content,
             Err(error) => {
@@ -51,11 +51,11 @@ impl Watched {
             }
         };
         self.missing = 0;
-        if content == self.known {
+        if self.known.as_ref() == Some(&content) {
             self.fresh = None;
         } else if self.fresh.as_ref() == Some(&content) {
             self.fresh = None;
-            self.known.clone_from(&content);
+            self.known = Some(content.clone());
             return Seen::Changed(content);
         } else {
             self.fresh = Some(content);
@@ -74,7 +74,7 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("policy.json");
         fs::write(&path, "one").unwrap();
-        let mut watched = Watched::new(path.clone(), b"one".to_vec());
+        let mut watched = Watched::new(path.clone(), Some(b"one".to_vec()));
         assert!(matches!(watched.look(), Seen::Same));
         // In place, by halves.
         fs::write(&path, "tw").unwrap();

@@ -31,6 +31,15 @@ def udp(host, port, text="weir-probe"):
         return "reached"
 
 
+def broadcast(port):
+    """To whoever listens on this link, the host included: its bridge has no address, and takes these all the same."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        for group in "255.255.255.255", "224.0.0.1":
+            probe.sendto(b"broadcast", (group, int(port)))
+    return "sent"
+
+
 def question(name):
     """A DNS query for an A record (RFC 1035 section 4)."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))

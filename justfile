@@ -44,6 +44,10 @@ try-registries:
 test-wasm:
     bash .ci/test-wasm
 
+# Draws the pictures of README.md and docs/ into target/pictures, to be looked at (Node, npm, Chromium).
+pictures:
+    bash .ci/pictures
+
 # Formats.
 fmt:
     cargo fmt

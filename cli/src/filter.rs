@@ -1,8 +1,8 @@
-//! `weir filter`: `filter.yaml` for an Envoy that somebody else runs, made of a policy.
+//! `weir filter`: the files from which an Envoy that somebody else runs reads the plugin, made of a policy.
 //!
-//! The file that Envoy watches carries more than the policy (what the plugin may do, where it is), and Envoy takes it up when
-//! it is replaced by rename alone. People edit `policy.json` with whatever editor they have; this makes the one of the other.
-//! It never writes a policy with a mistake.
+//! They carry more than the policy (what the plugin may do, where it is), there is one for each face of the plugin, and Envoy
+//! takes them up when they are replaced by rename alone. People edit `policy.json` with whatever editor they have; this makes
+//! the ones of the other. It never writes a policy with a mistake.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -20,27 +20,31 @@ use crate::terminal::{mistake, words};
 
 const EXAMPLES: &str = "\
 Examples:
-  weir filter --policy policy.json --out /etc/envoy/filter.yaml
-  weir filter --policy policy.json --out /etc/envoy/filter.yaml --follow
+  weir filter --policy policy.json --out /etc/envoy
+  weir filter --policy policy.json --out /etc/envoy --follow
+  weir filter --policy policy.json --out weir-policy
+  kubectl create configmap weir-policy --from-file=weir-policy --dry-run=client -o yaml | kubectl apply -f -
 
-The file is written beside its place and renamed, and Envoy applies it at once, for open connections too. A policy
-with a mistake is printed with its mistakes, and the file stays as it is. With --follow every change of the policy's
-file is taken up, however it is saved, until the process is stopped; one that cannot be used at first is waited for.
+Written are filter.yaml, for HTTP (forward-proxy.yaml, inspecting-proxy.yaml, sidecar.yaml), and filter-tls.yaml, for
+TLS that nobody opens (sidecar.yaml): each beside its place, and then renamed. Envoy applies them at once, for open
+connections too. A policy with a mistake is printed with its mistakes, and the files stay as they are. With --follow
+every change of the policy's file is taken up, however it is saved, until the process is stopped; one that cannot be
+used at first is waited for.
 
 Exit code: 0 written, or stopped by Ctrl-C or SIGTERM; 1 not written; 2 a mistake in the policy.";
 
 /// How often the file is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Write a policy as the filter.yaml of an Envoy, and follow changes of its file
+/// Write a policy as the files that Envoy reads, filter.yaml and filter-tls.yaml, and follow changes of its file
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Filter {
     /// Policy document (JSON)
     #[arg(long, short, value_name = "FILE")]
     policy: PathBuf,
-    /// File to write, in a folder that Envoy watches
-    #[arg(long, value_name = "FILE")]
+    /// Folder to write to, where Envoy watches the files
+    #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Where Envoy finds weir.wasm
     #[arg(long, value_name = "PATH", default_value = "/etc/envoy/weir.wasm")]
@@ -78,7 +82,7 @@ impl Filter {
     }
 
     fn write(&self, policy: &[u8]) -> Result<(), Error> {
-        ecds::write(&self.out, &self.plugin, &Configuration::Text(policy.to_owned()))
+        ecds::write_both(&self.out, &self.plugin, &Configuration::Text(policy.to_owned()))
     }
 
     /// Takes up `first`, and then every change. Without one the file cannot be read yet.

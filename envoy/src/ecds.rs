@@ -15,6 +15,11 @@ use crate::error::{Error, Result};
 /// `filter.yaml` as it is shipped.
 pub const FILTER_YAML: &str = include_str!("../filter.yaml");
 
+/// `filter-tls.yaml` as it is shipped: the network filter.
+pub const FILTER_TLS_YAML: &str = include_str!("../filter-tls.yaml");
+
+const TYPED_CONFIG: &str = "/resources/0/typed_config";
+
 /// How the policy reaches the plugin. All of these occur in the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Configuration {
@@ -36,13 +41,18 @@ pub enum Configuration {
 /// The shipped file lost a place, or a `Struct` is not a JSON object, or a `Text` is not UTF-8 (a protobuf string is).
 pub fn typed_config(wasm: &Path, configuration: &Configuration) -> Result<Value> {
     let mut document = parse(config::FILTER, FILTER_YAML)?;
-    let filter = at(config::FILTER, &mut document, "/resources/0/typed_config")?;
-    let file = at(config::FILTER, filter, "/config/vm_config/code/local/filename")?;
-    *file = json!(wasm);
-    let place = at(config::FILTER, filter, "/config/configuration")?;
+    let filter = at(config::FILTER, &mut document, TYPED_CONFIG)?;
+    fill(config::FILTER, filter, wasm, configuration)?;
+    Ok(filter.take())
+}
+
+/// Puts module and policy into a filter.
+fn fill(file: &'static str, filter: &mut Value, wasm: &Path, configuration: &Configuration) -> Result<()> {
+    *at(file, filter, "/config/vm_config/code/local/filename")? = json!(wasm);
+    let place = at(file, filter, "/config/configuration")?;
     match configuration {
         Configuration::Absent => {
-            let config = at(config::FILTER, filter, "/config")?;
+            let config = at(file, filter, "/config")?;
             if let Some(fields) = config.as_object_mut() {
                 fields.remove("configuration");
             }
@@ -63,7 +73,7 @@ pub fn typed_config(wasm: &Path, configuration: &Configuration) -> Result<Value>
             *place = json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": object});
         }
     }
-    Ok(filter.take())
+    Ok(())
 }
 
 /// Writes the resource for `wasm` and `configuration` to `path` at once.
@@ -72,9 +82,26 @@ pub fn typed_config(wasm: &Path, configuration: &Configuration) -> Result<Value>
 /// As [`typed_config`], and what the file system says.
 pub fn write(path: &Path, wasm: &Path, configuration: &Configuration) -> Result<()> {
     let mut document = parse(config::FILTER, FILTER_YAML)?;
-    *at(config::FILTER, &mut document, "/resources/0/typed_config")? = typed_config(wasm, configuration)?;
+    fill(config::FILTER, at(config::FILTER, &mut document, TYPED_CONFIG)?, wasm, configuration)?;
     // Envoy chooses the parser by the ending of the name.
     replace(path, document.to_string().as_bytes())
+}
+
+/// Writes `filter.yaml` and `filter-tls.yaml` to `folder`, both with this module and policy, each at once: what the plugin
+/// needs on a machine where both of its faces are used.
+///
+/// # Errors
+/// As [`typed_config`], and what the file system says.
+pub fn write_both(folder: &Path, wasm: &Path, configuration: &Configuration) -> Result<()> {
+    let files = [(config::FILTER, FILTER_YAML), (config::FILTER_TLS, FILTER_TLS_YAML)];
+    // Both are made before one is written: a mistake changes neither.
+    let mut written = Vec::new();
+    for (name, text) in files {
+        let mut document = parse(name, text)?;
+        fill(name, at(name, &mut document, TYPED_CONFIG)?, wasm, configuration)?;
+        written.push((folder.join(name), document.to_string()));
+    }
+    written.iter().try_for_each(|(path, text)| replace(path, text.as_bytes()))
 }
 
 /// Writes a resource that somebody else made, istiod say, to `path` at once. It gets the name by which the filter chain of

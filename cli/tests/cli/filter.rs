@@ -27,7 +27,7 @@ fn a_policy_becomes_a_resource_and_a_mistake_becomes_none() {
     let folder = Folder::new();
     let (good, bad) = (folder.write("good.json", ON), folder.write("bad.json", MISTAKE));
     let out = folder.0.join("filter.yaml");
-    let arguments = ["filter", "--plugin", "/opt/weir.wasm", "--out", out.to_str().unwrap(), "--policy"];
+    let arguments = ["filter", "--plugin", "/opt/weir.wasm", "--out", folder.0.to_str().unwrap(), "--policy"];
 
     let ran = run(&[&arguments[..], &[&bad]].concat(), "");
     assert_eq!(ran.code, Some(2));
@@ -39,6 +39,13 @@ fn a_policy_becomes_a_resource_and_a_mistake_becomes_none() {
     let bytes = fs::read(&out).unwrap();
     assert_eq!(policy(&bytes), ON);
     assert_eq!(config(&bytes)["vm_config"]["code"]["local"]["filename"], "/opt/weir.wasm");
+    // The other face has the same plugin and policy under its own name.
+    let tls = fs::read(folder.0.join("filter-tls.yaml")).unwrap();
+    assert_eq!(config(&tls), config(&bytes));
+    let kind =
+        |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap()["resources"][0]["typed_config"]["@type"].clone();
+    assert_eq!(kind(&bytes), "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm");
+    assert_eq!(kind(&tls), "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm");
     assert!(
         config(&bytes)["capability_restriction_config"]["allowed_capabilities"]["proxy_on_request_headers"].is_object()
     );
@@ -46,7 +53,7 @@ fn a_policy_becomes_a_resource_and_a_mistake_becomes_none() {
     let ran = run(&[&arguments[..], &[&bad]].concat(), "");
     assert_eq!(ran.code, Some(2));
     assert_eq!(fs::read(&out).unwrap(), bytes);
-    let ran = run(&["filter", "--out", "/nonexistent/filter.yaml", "--policy", &good], "");
+    let ran = run(&["filter", "--out", "/nonexistent", "--policy", &good], "");
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
 }
 
@@ -58,7 +65,7 @@ fn the_file_is_followed_however_it_is_saved() {
         .args(["filter", "--follow", "--policy"])
         .arg(folder.0.join("policy.json"))
         .arg("--out")
-        .arg(&out)
+        .arg(&folder.0)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

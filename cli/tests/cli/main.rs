@@ -6,6 +6,7 @@
 mod ca;
 mod check;
 mod demo;
+mod docs;
 mod explain;
 mod filter;
 mod help;

@@ -23,6 +23,7 @@ pub const FORWARD_PROXY_YAML: &str = include_str!("../../forward-proxy.yaml");
 
 const FILE: &str = "forward-proxy.yaml";
 pub(crate) const FILTER: &str = "filter.yaml";
+pub(crate) const FILTER_TLS: &str = "filter-tls.yaml";
 
 const LISTENER: &str = "/static_resources/listeners/0";
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
@@ -221,5 +222,7 @@ pub(crate) fn at<'v>(file: &'static str, value: &'v mut Value, place: &str) -> R
 
 #[cfg(test)]
 mod inspecting_tests;
+#[cfg(test)]
+mod sidecar_tests;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,82 @@
+//! `sidecar.yaml` and `filter-tls.yaml`, which nothing but the tests starts: what they share with the other files stays alike.
+
+use super::*;
+use crate::ecds::{FILTER_TLS_YAML, FILTER_YAML};
+
+const SIDECAR_YAML: &str = include_str!("../../sidecar.yaml");
+
+fn sidecar() -> Value {
+    parse("sidecar.yaml", SIDECAR_YAML).unwrap()
+}
+
+fn forward() -> Value {
+    parse(FILE, FORWARD_PROXY_YAML).unwrap()
+}
+
+fn filter<'v>(filters: &'v Value, name: &str) -> &'v Value {
+    filters.as_array().unwrap().iter().find(|filter| filter["name"] == name).unwrap()
+}
+
+/// Who changes a protection in one of the two files must change it in the other.
+#[test]
+fn both_files_protect_alike() {
+    let (sidecar, forward) = (sidecar(), forward());
+    assert_eq!(sidecar["overload_manager"], forward["overload_manager"]);
+    assert_eq!(sidecar["static_resources"]["clusters"], forward["static_resources"]["clusters"]);
+    let manager = |document: &Value| document.pointer(MANAGER).unwrap().clone();
+    let (http, proxy) = (manager(&sidecar), manager(&forward));
+    for field in proxy.as_object().unwrap().keys() {
+        // Its own names, its own routes, its own filters, and one answer that only the proxy gives.
+        if !["stat_prefix", "route_config", "http_filters", "local_reply_config"].contains(&field.as_str()) {
+            assert_eq!(http[field], proxy[field], "{field}");
+        }
+    }
+    let replies = |manager: &Value| {
+        let mut mappers = manager["local_reply_config"]["mappers"].as_array().unwrap().clone();
+        // Answers that speak of CONNECT: a proxy's alone.
+        mappers.retain(|mapper| {
+            !["[not-inspected]", "https_url_on_plaintext"].iter().any(|own| mapper.to_string().contains(own))
+        });
+        mappers
+    };
+    assert_eq!(replies(&http), replies(&proxy));
+    assert!(replies(&http).len() >= 4);
+    for name in [
+        "request-id",
+        "envoy.filters.http.dynamic_forward_proxy",
+        "envoy.filters.http.rbac",
+        "envoy.filters.http.router",
+    ] {
+        assert_eq!(filter(&http["http_filters"], name), filter(&proxy["http_filters"], name), "{name}");
+    }
+    let plain = |manager: &Value| filter(&manager["route_config"]["virtual_hosts"][0]["routes"], "plain").clone();
+    assert_eq!(plain(&http), plain(&proxy));
+    assert_eq!(sidecar["admin"]["address"].get("socket_address"), None, "the agent could reach it");
+}
+
+#[test]
+fn tls_is_resolved_and_refused_as_http_is() {
+    let sidecar = sidecar();
+    let chains = &sidecar["static_resources"]["listeners"][0]["filter_chains"];
+    let http = &chains[0]["filters"][0]["typed_config"]["http_filters"];
+    let tls = &chains[1]["filters"];
+    let names: Vec<&str> = tls.as_array().unwrap().iter().map(|filter| filter["name"].as_str().unwrap()).collect();
+    // Nothing is looked up before the plugin has decided, nothing connected to before the address is checked.
+    let order = ["port", "weir", "envoy.filters.network.sni_dynamic_forward_proxy", "envoy.filters.network.rbac"];
+    assert_eq!(names, [&order[..], &["envoy.filters.network.tcp_proxy"]].concat());
+    assert_eq!(
+        tls[2]["typed_config"]["dns_cache_config"],
+        filter(http, "envoy.filters.http.dynamic_forward_proxy")["typed_config"]["dns_cache_config"]
+    );
+    assert_eq!(tls[3]["typed_config"]["rules"], filter(http, "envoy.filters.http.rbac")["typed_config"]["rules"]);
+}
+
+#[test]
+fn both_faces_have_one_plugin() {
+    let resource = |text: &str| parse("a filter", text).unwrap()["resources"][0].clone();
+    let (http, mut tls) = (resource(FILTER_YAML), resource(FILTER_TLS_YAML));
+    let kind = &mut tls["typed_config"]["@type"];
+    assert_eq!(*kind, "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm");
+    *kind = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm".into();
+    assert_eq!(tls, http);
+}

@@ -20,6 +20,18 @@ package:
 up policy="policy.json":
     cargo run -- up --policy {{policy}}
 
+# Brings an agent up in containers whose one way out is Weir (Docker).
+compose:
+    envoy/compose/up
+
+# Takes them away; the authority and the agent's home stay, unless `--volumes` is said.
+compose-down *arguments:
+    envoy/compose/compose down {{arguments}}
+
+# Attacks those containers from inside the agent's, and takes them down again.
+test-compose:
+    tests/test-compose
+
 # Native tests, the filter on a fake host, and everything end to end through real Envoy.
 test:
     cargo test

@@ -174,6 +174,16 @@ mod tests {
     }
 
     #[test]
+    fn the_agent_of_docker_compose_has_every_variable() {
+        let compose = include_str!("../../../envoy/compose/docker-compose.yaml");
+        let set: HashSet<_> =
+            compose.lines().filter_map(|line| line.strip_prefix("      ")?.split(':').next()).collect();
+        let missing: Vec<_> =
+            VARIABLES.iter().filter(|variable| !set.contains(variable.name)).map(|it| it.name).collect();
+        assert_eq!(missing, [""; 0]);
+    }
+
+    #[test]
     fn no_variable_stands_twice() {
         let names: HashSet<_> = VARIABLES.iter().map(|variable| variable.name).collect();
         assert_eq!(names.len(), VARIABLES.len());

@@ -1,5 +1,9 @@
 //! The network face on real Envoy: TLS that nobody opens passes by its name, or is cut before a byte goes upstream.
 
+mod hellos;
+#[cfg(target_os = "linux")]
+mod intercepted;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

@@ -14,7 +14,7 @@ use crate::document::Document;
 use crate::exit::Exit;
 use crate::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, data, mistake, paint, shown, words};
 use crate::{check, input};
-use steps::Step;
+use steps::{Step, is_unopened};
 use target::{Scheme, Target};
 
 const EXAMPLES: &str = "\
@@ -22,6 +22,7 @@ Examples:
   weir explain --policy policy.json GET http://github.com/rust-lang/rust
   weir explain --policy policy.json POST https://api.github.com/gists
   weir explain --policy policy.json CONNECT github.com:443
+  weir explain --policy policy.json TLS github.com:443
   weir explain --policy policy.json GET http://example.com/ --header 'x-http-method-override: DELETE'
   echo '{\"internet_access\": \"on\"}' | weir explain --policy - GET http://0x7f.1/ --json
 
@@ -29,17 +30,21 @@ An https or wss URL reaches a proxy as CONNECT host:443. With \"tls\": \"passthr
 sees, and what is decided; with \"inspected\" the request inside is decided too. The URL is taken as it is
 written: nothing is decoded or repaired.
 
+TLS is what the plugin's audit records call a connection that Envoy passes on unopened (in a sidecar, at an
+egress gateway): decided by the name in its hello and its port, and cut without a word where it is refused.
+TLS :443 is one whose hello names no host, as for every address.
+
 --json prints one object, whose fields are:
   decision     \"allow\", \"deny\", or \"would-deny\" where the policy only audits
   reason       the reason's code, and the step that refused (null when allowed)
   step
   rule         the entry that decided, or null
   host         as the plugin names it
-  method       of the request that was decided: CONNECT where that was the tunnel
+  method       of the request that was decided: CONNECT where that was the tunnel, TLS where nobody opens it
   policy       the policy's name
-  status       403 where the plugin answers itself, null where the request goes on
+  status       403 where the plugin answers itself, null where the request goes on or the connection is cut
   proxy_error  the value of x-proxy-error, or null
-  header       the value of x-weir-decision (an allowed request has it in the access log alone)
+  header       the value of x-weir-decision (what is allowed or cut has it in the access log alone)
   problem      the body of the refusal, or null
   sent_as      what reaches the proxy, in order
   steps        [{\"request\", \"name\", \"passed\", \"found\"}]
@@ -53,9 +58,9 @@ pub(crate) struct Explain {
     /// Policy document (JSON); - is standard input
     #[arg(long, short, value_name = "FILE")]
     policy: PathBuf,
-    /// Method, byte for byte: get is not GET
+    /// Method, byte for byte: get is not GET; TLS for a connection that nobody opens
     method: OsString,
-    /// URL, or host:port after CONNECT
+    /// URL, or host:port after CONNECT and TLS
     url: OsString,
     /// Header of the request; can be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
@@ -92,6 +97,10 @@ impl Explain {
                 return Exit::Mistake;
             }
         };
+        if matches!(target.scheme, Scheme::Unopened { .. }) && (self.body || !self.headers.is_empty()) {
+            mistake("nobody sees headers or a body in TLS that is not opened: leave --header and --body out");
+            return Exit::Mistake;
+        }
         let mut seen = Headers { body: self.body, upgrade: target.is_upgrade(), ..Headers::default() };
         for header in &self.headers {
             if let Err(no_header) = seen.read(header.as_encoded_bytes()) {
@@ -159,6 +168,9 @@ struct Sent<'t> {
 
 impl Sent<'_> {
     fn request(&self) -> Request<'_> {
+        if let Transport::Unopened { port } = self.transport {
+            return Request::unopened_tls(&self.authority, port);
+        }
         Request {
             method: self.method,
             authority: &self.authority,
@@ -185,6 +197,9 @@ impl Sent<'_> {
                 shown(&self.authority),
                 if server_name.is_empty() { "no name".to_owned() } else { shown(server_name) }
             ),
+            Transport::Unopened { port } if self.authority.is_empty() => {
+                format!("TLS to port {port} with a hello that names no host")
+            }
             Transport::Unopened { port } => format!("TLS to {} at port {port}", shown(&self.authority)),
         }
     }
@@ -192,6 +207,10 @@ impl Sent<'_> {
 
 /// The requests that reach the plugin for one URL, in order.
 fn sent<'t>(document: &Document, method: &'t [u8], target: &Target<'t>, headers: &Headers) -> Vec<Sent<'t>> {
+    if let Scheme::Unopened { port } = target.scheme {
+        let (authority, transport) = (target.server_name().to_owned(), Transport::Unopened { port });
+        return vec![Sent { method, authority, path: Vec::new(), transport, headers: headers.clone() }];
+    }
     let mut sent = Vec::new();
     if target.is_tunnelled() || target.scheme == Scheme::Tunnel {
         // A client keeps its headers for the inside of a tunnel that it opens by itself.
@@ -280,7 +299,8 @@ impl<'a> Explanation<'a> {
     fn object(&self) -> Value {
         let Some((_, request, decision, _)) = self.taken.last() else { return Value::Null };
         let report = Report::new(&self.document.policy, request, decision);
-        let refused = report.outcome() == "deny";
+        // A connection that nobody opens is cut instead: there is nothing to answer in.
+        let refused = report.outcome() == "deny" && !is_unopened(request);
         let reason = decision.reason();
         let steps: Vec<Value> = self
             .taken
@@ -315,6 +335,12 @@ fn problem(report: &Report<'_>) -> Value {
 /// What the reader may not expect of what a client sends.
 fn notes(explanation: &Explanation<'_>, target: &Target<'_>) -> Vec<String> {
     let mut notes = Vec::new();
+    if matches!(target.scheme, Scheme::Unopened { .. }) {
+        notes.push("where Envoy opens TLS, or a client asks a proxy for a tunnel, other things are seen: see https:// and CONNECT".to_owned());
+        if explanation.taken.iter().any(|(_, _, decision, _)| !decision.is_allowed()) {
+            notes.push("the client sees the end of the connection and no reason; the audit record has it".to_owned());
+        }
+    }
     let inspected =
         explanation.taken.first().is_some_and(|(_, connect, ..)| is_looked_into(explanation.document, connect));
     if target.is_tunnelled() && !inspected {

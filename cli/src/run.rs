@@ -249,14 +249,19 @@ impl Session {
         if self.interrupt.came() {
             return Err(Told(Exit::Command(128 + 15)));
         }
-        let ended = self.attend(command, &mut proxy);
+        let attended = self.attend(command, &mut proxy);
         // The access log is written a little behind, and whole once Envoy has ended.
-        let died = !proxy.is_alive();
-        proxy.stop();
-        ended.map(|ended| (ended, died))
+        let death = proxy.stop();
+        let (ended, told) = attended?;
+        // The command may be over before anybody sees that its proxy was, above all on a busy machine.
+        if let Some(death) = death.as_ref().filter(|_| !told) {
+            tell_death(death, "the command has ended too");
+        }
+        Ok((ended, death.is_some()))
     }
 
-    fn attend(&mut self, arguments: &[OsString], proxy: &mut Proxy) -> Result<Ended, Told> {
+    /// Runs the command beside its proxy. Says whether the end of that has been told.
+    fn attend(&mut self, arguments: &[OsString], proxy: &mut Proxy) -> Result<(Ended, bool), Told> {
         let variables = environment::variables(proxy.address(), proxy.trust());
         let (name, rest) = arguments.split_first().ok_or(Told(Exit::Mistake))?;
         let cannot_start = |error: io::Error| {
@@ -280,20 +285,19 @@ impl Session {
         // Kept until the command has ended, or the proxy: its port may be somebody else's then.
         let mut bridge = link.and_then(|link| link.bridge(proxy.address()));
         let mut told = false;
-        child
-            .wait(&mut self.signals, || {
-                if !told && !proxy.is_alive() {
-                    told = true;
-                    drop(bridge.take());
-                    words(format_args!(
-                        "{} {}; the command goes on, and reaches nothing through it",
-                        paint(BAD, "weir: the proxy is gone:"),
-                        proxy.death()
-                    ));
-                }
-            })
-            .map_err(failed)
+        let ended = child.wait(&mut self.signals, || {
+            if !told && !proxy.is_alive() {
+                told = true;
+                drop(bridge.take());
+                tell_death(&proxy.death(), "the command goes on, and reaches nothing through it");
+            }
+        });
+        Ok((ended.map_err(failed)?, told))
     }
+}
+
+fn tell_death(death: &str, then: &str) {
+    words(format_args!("{} {death}; {then}", paint(BAD, "weir: the proxy is gone:")));
 }
 
 fn told(error: &proxy::Failed) -> Told {

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
@@ -247,13 +246,15 @@ impl Running {
         self.child.wait().map_err(|e| Error::io("waiting for Envoy", e))
     }
 
-    /// Stops Envoy: asks it to, and kills it if it does not within two seconds. Dropping does the same.
-    pub fn stop(mut self) {
-        self.end();
+    /// Stops Envoy: asks it to, and kills it if it does not within two seconds. Dropping does the same. Returns how it ended
+    /// where that was not because it was stopped: then it may have been gone for a while.
+    pub fn stop(mut self) -> Option<ExitStatus> {
+        self.end()
     }
 
-    fn end(&mut self) {
-        if self.is_alive() {
+    fn end(&mut self) -> Option<ExitStatus> {
+        let (asked, mut killed) = (self.is_alive(), false);
+        if asked {
             spawn::terminate(&self.child);
         }
         let end = Instant::now() + Duration::from_secs(2);
@@ -261,12 +262,14 @@ impl Running {
             thread::sleep(POLL);
         }
         if self.is_alive() {
-            let _: io::Result<()> = self.child.kill();
+            killed = self.child.kill().is_ok();
         }
-        let _ = self.child.wait();
+        let status = self.child.wait().ok();
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
+        // One that was dying already does not end as one that was asked to: successfully.
+        status.filter(|status| !asked || !killed && !status.success())
     }
 }
 

@@ -208,9 +208,20 @@ fn nothing_is_left_behind() {
     let envoy = launch().base_dir(base.path()).start().unwrap();
     let pid = envoy.pid();
     assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
-    envoy.stop();
+    assert_eq!(envoy.stop(), None, "it ended because it was asked to");
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 0);
+}
+
+#[test]
+#[cfg(unix)]
+fn an_end_of_its_own_is_told() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let envoy = launch().start().unwrap();
+    // Asked to stop as soon as possible: it may still be dying.
+    let kill = std::process::Command::new("kill").args(["-KILL", &envoy.pid().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(envoy.stop().and_then(|status| status.signal()), Some(9));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use weir_policy::{Reason, Report, Tls, Transport, Tunnel};
+use weir_policy::{Decision, Mode, Reason, Report, Request, Tls, Transport, Tunnel};
 
 use crate::{
     headers::{self, Seen},
@@ -49,12 +49,8 @@ impl Http {
 
     fn answer(&self, seen: &Seen<'_>) -> Action {
         let policy = &*self.judge.policy;
-        let (decision, refused) = self.judge.judge(&seen.request);
-        if refused.is_none()
-            && let Some(tunnel) = policy.tunnel(&seen.request)
-        {
-            announce(&tunnel);
-        }
+        let decision = self.announced(&seen.request, policy.decide(&seen.request));
+        let refused = self.judge.count(&decision);
         let recorded = policy.audit().log.selects(&decision);
         if refused.is_none() && !recorded {
             return Action::Continue;
@@ -66,6 +62,21 @@ impl Http {
         match refused {
             Some(reason) => refuse(&report, reason),
             None => Action::Continue,
+        }
+    }
+
+    /// Announces the tunnel of a CONNECT that goes on. Where nobody can be told that the policy wants
+    /// its inside decided too, nobody would, so that it is refused after all.
+    fn announced<'p>(&'p self, request: &Request<'_>, decision: Decision<'p>) -> Decision<'p> {
+        let policy = &*self.judge.policy;
+        if !decision.is_allowed() && policy.mode() == Mode::Enforce {
+            return decision;
+        }
+        match policy.tunnel(request) {
+            Some(tunnel) if !announce(&tunnel) && tunnel.tls == Tls::Inspected && decision.is_allowed() => {
+                Decision::Deny { reason: Reason::TunnelNotInspected, rule: decision.rule() }
+            }
+            _ => decision,
         }
     }
 }
@@ -90,18 +101,17 @@ fn server_name() -> Result<Option<Bytes>, Failure> {
     }
 }
 
-/// Tells those who open a tunnel what it is for. Where the host does not take it they know nothing,
-/// and open none.
-fn announce(tunnel: &Tunnel) {
+/// Tells those who open a tunnel what it is for; whether the host took all of it.
+fn announce(tunnel: &Tunnel) -> bool {
     let tls = match tunnel.tls {
         Tls::Passthrough => "passthrough",
         Tls::Inspected => "inspected",
     };
-    for (state, value) in [(TUNNEL_STATE, tunnel.host.as_str()), (TLS_STATE, tls)] {
-        if let Err(failure) = host::set_property(state, value) {
-            warn!("weir: no filter state {state}: {failure}");
-        }
-    }
+    [(TUNNEL_STATE, tunnel.host.as_str()), (TLS_STATE, tls)].into_iter().all(|(state, value)| {
+        host::set_property(state, value)
+            .inspect_err(|failure| warn!("weir: no filter state {state}: {failure}"))
+            .is_ok()
+    })
 }
 
 /// Answers in place of the upstream. Should that fail, the request still stops here.

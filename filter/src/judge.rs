@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use log::{info, warn};
-use weir_policy::{Decision, Mode, Policy, Reason, Report, Request};
+use weir_policy::{Decision, Mode, Policy, Reason, Report};
 
 use crate::{host, metrics::Counters};
 
@@ -20,10 +20,9 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// Decides and counts. The reason is there where the refusal has to be carried out.
-    pub(crate) fn judge(&self, request: &Request<'_>) -> (Decision<'_>, Option<Reason>) {
-        let decision = self.policy.decide(request);
-        let refused = match (decision.reason(), self.policy.mode()) {
+    /// Counts what was decided. The reason is there where the refusal has to be carried out.
+    pub(crate) fn count(&self, decision: &Decision<'_>) -> Option<Reason> {
+        match (decision.reason(), self.policy.mode()) {
             (None, _) => {
                 self.counters.count_allowed();
                 None
@@ -36,8 +35,7 @@ impl Judge {
                 self.counters.count_denied(reason);
                 Some(reason)
             }
-        };
-        (decision, refused)
+        }
     }
 }
 

@@ -71,7 +71,8 @@ fn may_go_on(judge: &Judge) -> bool {
         (Bytes::default(), 0)
     });
     let request = Request::unopened_tls(&server_name, port);
-    let (decision, refused) = judge.judge(&request);
+    let decision = judge.policy.decide(&request);
+    let refused = judge.count(&decision);
     if judge.policy.audit().log.selects(&decision) {
         let report = Report::new(&judge.policy, &request, &decision);
         judge::record(&report, connection_id().as_bytes(), decision.is_allowed());

@@ -336,10 +336,10 @@ impl Policy {
         self.entries.get(usize::try_from(id.get()).ok()?.checked_sub(1)?)
     }
 
-    /// The tunnel that Envoy opens for a CONNECT that goes on. `None` for any other request, and for
-    /// one inside TLS that was looked into, where nobody opens another tunnel.
+    /// The tunnel that a CONNECT which goes on asks for, whether it came in cleartext or over TLS; `None` for any other
+    /// request.
     pub fn tunnel(&self, request: &Request<'_>) -> Option<Tunnel> {
-        if !request.is_connect() || request.transport != Transport::Cleartext {
+        if !request.is_connect() {
             return None;
         }
         let authority = Authority::parse(request.authority).ok()?;
@@ -355,7 +355,7 @@ pub struct Tunnel {
     /// The host: a name in lower case without a trailing dot, which the TLS inside must ask for, or
     /// an address.
     pub host: String,
-    /// Whether to look into the TLS inside.
+    /// Whether to look into the TLS inside. Who cannot do that opens no such tunnel.
     pub tls: Tls,
 }
 

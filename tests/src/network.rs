@@ -1,19 +1,21 @@
-//! An Envoy with both faces of the plugin: the shipped forward proxy, and beside it four listeners that pass TLS
-//! on unopened, as a sidecar or a gateway would.
+//! An Envoy with both faces of the plugin: the shipped forward proxy, and beside it listeners that pass TLS on
+//! unopened, as a sidecar or a gateway would.
 //!
-//! `redirected` is told by the client (PROXY protocol) where it wanted to go, which stands for `original_dst`. `gateway`
+//! `redirected` is told by the client (PROXY protocol) where it wanted to go, which stands for `original_dst` where the kernel
+//! redirects nothing; `intercepted` asks the kernel. `impatient` waits for a hello no longer than a moment. `gateway`
 //! listens on a port of its own and says by filter state at which port the origin will be reached. `by-name` looks the
 //! name in the hello up. `echo` has a filter behind the plugin that, unlike the TCP proxy, reads without waiting for anybody.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use weir_cases::Hello;
 use weir_envoy::{Configuration, Plugin, Running, ecds};
 
 use crate::http1::dial;
@@ -54,7 +56,7 @@ impl Network {
         let mut network = Network { envoy, listeners: BTreeMap::new(), folder };
         network.wait("the network face", |network| {
             network.listeners = listeners(&network.envoy);
-            network.listeners.len() == 5 && network.stat(&format!("{DISCOVERY}update_success")) > 0
+            network.listeners.len() == 7 && network.stat(&format!("{DISCOVERY}update_success")) > 0
         });
         network
     }
@@ -84,7 +86,12 @@ impl Network {
         dial(self.listeners[listener])
     }
 
-    /// Sends these bytes, says that no more will come, and returns all that comes back.
+    /// Where a listener is, by its name.
+    pub fn address_of(&self, listener: &str) -> SocketAddr {
+        self.listeners[listener]
+    }
+
+    /// Sends these bytes and returns all that comes back.
     pub fn say(&self, port: u16, bytes: &[u8]) -> Vec<u8> {
         say(self.dial(port), bytes)
     }
@@ -245,16 +252,22 @@ fn bootstrap(resource: &Path, origin: SocketAddr) -> Value {
     let to_origin = tcp("network_origin");
     let echo = json!({"name": "echo", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo"}});
+    let original = json!({"name": "original", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst"}});
     let listener = |name: &str, before: &[&Value], filters: &[&Value]| {
         json!({"name": name, "address": loopback, "listener_filters": before, "access_log": log(name),
             "filter_chains": [{"filters": filters}]})
     };
+    let mut impatient = listener("impatient", &[&inspector], &[&port(443), &weir, &to_origin]);
+    impatient["listener_filters_timeout"] = "0.2s".into();
     json!({"static_resources": {
         "listeners": [
             listener("redirected", &[&proxy_protocol, &inspector], &[&weir, &to_origin]),
             listener("gateway", &[&inspector], &[&port(443), &weir, &to_origin]),
             listener("by-name", &[&inspector], &[&port(origin.port()), &weir, &by_name, &tcp("network_names")]),
             listener("echo", &[&inspector], &[&port(443), &weir, &echo]),
+            listener("intercepted", &[&original, &inspector], &[&weir, &to_origin]),
+            impatient,
         ],
         "clusters": [{"name": "network_origin", "type": "STATIC", "connect_timeout": "5s", "load_assignment": {
             "cluster_name": "network_origin",
@@ -285,7 +298,9 @@ impl Origin {
                 let mut first = [0; 4096];
                 let length = stream.read(&mut first).unwrap_or_default();
                 noted.lock().expect("no panic there").push(first[..length].to_vec());
-                let _ = stream.write_all(b"ok");
+                let _ = stream.write_all(b"ok").and_then(|()| stream.shutdown(Shutdown::Write));
+                // Closed with bytes unread it would be reset, and the answer lost.
+                std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
             }
         });
         Origin { address, seen }
@@ -297,21 +312,7 @@ impl Origin {
     }
 }
 
-/// A TLS 1.2 and 1.3 hello (RFC 8446 section 4.1.2) with this server name, whatever it is; `None` sends no extension.
+/// A TLS 1.2 and 1.3 hello with this server name, whatever it is; `None` sends no extension.
 pub fn hello(server_name: Option<&[u8]>) -> Vec<u8> {
-    let sized = |bytes: &[u8]| [&length(bytes)[..], bytes].concat();
-    let mut extensions = Vec::new();
-    if let Some(name) = server_name {
-        let entry = [&[0][..], &sized(name)].concat();
-        extensions.extend([&[0, 0][..], &sized(&sized(&entry))].concat());
-    }
-    // supported_versions, supported_groups, signature_algorithms
-    extensions.extend([0, 43, 0, 5, 4, 3, 4, 3, 3, 0, 10, 0, 4, 0, 2, 0, 29, 0, 13, 0, 4, 0, 2, 4, 3]);
-    let body = [&[3, 3][..], &[7; 32], &[0], &[0, 4, 0x13, 0x01, 0xc0, 0x2f], &[1, 0], &sized(&extensions)].concat();
-    let handshake = [&[1, 0][..], &sized(&body)].concat();
-    [&[22, 3, 1][..], &sized(&handshake)].concat()
-}
-
-fn length(bytes: &[u8]) -> [u8; 2] {
-    u16::try_from(bytes.len()).expect("a short part").to_be_bytes()
+    server_name.map(Hello::named).unwrap_or_default().bytes()
 }

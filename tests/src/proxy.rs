@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use weir_envoy::{Launch, Plugin, Running, StandIn};
+use weir_envoy::{Configuration, Launch, Plugin, Running, StandIn, ecds};
 
 use crate::{http1, http2, tls};
 
@@ -37,6 +38,23 @@ pub fn ok<T, E: Display>(result: Result<T, E>) -> T {
 /// A launch with this workspace's plugin.
 pub fn launch() -> Launch {
     Launch::new(ok(Plugin::locate()).path())
+}
+
+/// The plugin's resource with this policy, and without one of its capabilities: Envoy answers such a hostcall with a failure,
+/// and tells nobody.
+pub fn resource_without(capability: &str, policy: &[u8]) -> Value {
+    let plugin = ok(Plugin::locate()).path().canonicalize().expect("the plugin");
+    let mut typed = ok(ecds::typed_config(&plugin, &Configuration::Text(policy.to_vec())));
+    withhold(&mut typed, capability);
+    let type_url = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+    json!({"@type": type_url, "name": "weir", "typed_config": typed})
+}
+
+/// Takes one of the plugin's capabilities out of its typed config.
+pub fn withhold(typed: &mut Value, capability: &str) {
+    let path = "/config/capability_restriction_config/allowed_capabilities";
+    let allowed = typed.pointer_mut(path).and_then(Value::as_object_mut).expect("capabilities");
+    allowed.remove(capability).expect("it is there");
 }
 
 impl Proxy {

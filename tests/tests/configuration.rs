@@ -10,7 +10,7 @@ use weir_cases::RefusedPolicy;
 use weir_envoy::{Binary, Configuration, Error};
 use weir_policy::Policy;
 use weir_tests::cases::{Way, parallel, send};
-use weir_tests::proxy::{launch, ok};
+use weir_tests::proxy::{launch, ok, resource_without};
 use weir_tests::{Failures, Outcome, Proxy, connect, http1};
 
 const OPEN: &[u8] = br#"{"internet_access": "on", "allowlist": {"preset": "all"}, "name": "setup"}"#;
@@ -277,4 +277,50 @@ fn what_was_opened_during_setup_does_not_outlive_it() {
         .unwrap();
     let tunnel = routes.iter().find(|route| route["name"] == "tunnel").unwrap();
     assert_eq!(tunnel["route"]["max_stream_duration"]["max_stream_duration"], "1800s");
+}
+
+#[test]
+fn a_tunnel_that_cannot_be_announced_is_not_opened() {
+    let policy =
+        |more: &str| format!(r#"{{"internet_access": "on", "allowlist": {{"domains": ["example.com"]}}{more}}}"#);
+    let error = |outcome: &Outcome| outcome.answer().and_then(|it| it.header("x-proxy-error")).map(str::to_owned);
+
+    for (more, reason, proxy_error) in [
+        (r#", "tls": "inspected", "methods": "read-only""#, Some("tunnel-not-inspected"), "blocked-by-mitm-required"),
+        // The plugin lets these go on, and Envoy's own filter does not.
+        (r#", "tls": "inspected", "mode": "audit""#, None, "blocked-by-policy"),
+        ("", None, "blocked-by-policy"),
+    ] {
+        let proxy = Proxy::with(launch().resource(resource_without("proxy_set_property", policy(more).as_bytes())));
+        for _ in 0..4 {
+            let outcome = connect::open(&mut proxy.http1(), b"example.com:443", b"");
+            assert_eq!(outcome.status(), Some(403), "{more}: {outcome}");
+            assert_eq!(outcome.answer().unwrap().reason(), reason, "{more}: {outcome}");
+            assert_eq!(error(&outcome).as_deref(), Some(proxy_error), "{more}: {outcome}");
+            let fields = [(":method", "CONNECT"), (":authority", "example.com:443")];
+            let fields = fields.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+            let (opened, inside) = connect::over_http2(&mut proxy.http2(), &fields, b"");
+            assert_eq!((opened.status(), inside.is_none()), (Some(403), true), "{more}: {opened}");
+        }
+        assert_eq!(get(&mut proxy.http1(), "example.com").status(), Some(200), "what is no tunnel goes on");
+        assert_eq!(proxy.internet.take_received().len(), 1, "{more}");
+        assert_eq!(proxy.signs_of_a_trap(), Vec::<String>::new());
+    }
+}
+
+/// The same with everything that the plugin needs: the words say which of the two it was.
+#[test]
+fn a_tunnel_is_opened_where_the_plugin_says_that_it_may_pass_unseen() {
+    let policy = |tls: &str| {
+        format!(
+            r#"{{"internet_access": "on", "ports": "any", "allowlist": {{"domains": ["example.com"]}}, "tls": "{tls}"}}"#
+        )
+    };
+    let mut proxy = Proxy::start(policy("passthrough").as_bytes());
+    assert_eq!(connect::open(&mut proxy.http1(), b"example.com:443", b"").status(), Some(200));
+    proxy.set_policy(policy("inspected").as_bytes());
+    let outcome = connect::open(&mut proxy.http1(), b"example.com:443", b"");
+    let answer = outcome.answer().unwrap();
+    assert_eq!((answer.status, answer.header("x-proxy-error")), (403, Some("blocked-by-mitm-required")));
+    assert!(String::from_utf8_lossy(&answer.body).contains("does not look into TLS"), "{outcome}");
 }

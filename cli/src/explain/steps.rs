@@ -53,12 +53,13 @@ fn taken(document: &Document, request: &Request<'_>, decision: &Decision<'_>, na
         },
         "allowlist" => decision.rule().map(|rule| rule.to_string()).unwrap_or_default(),
         "port" => format!("{} (allowed: {})", port(request), limits::ports(limits)),
+        "method" if is_unopened(request) => "TLS that nobody opens, and nothing inside is restricted".to_owned(),
         "method" if request.is_connect() && limits.concern_the_inside() => {
             "a tunnel, whose inside is decided too".to_owned()
         }
         "method" if request.is_connect() => "a tunnel, and nothing inside is restricted".to_owned(),
         "method" => format!("{} (allowed: {})", shown(request.method), limits::methods(limits)),
-        "path" if request.is_connect() => "a tunnel has none".to_owned(),
+        "path" if request.is_connect() || is_unopened(request) => "a tunnel has none".to_owned(),
         "path" => format!("{} (allowed: {})", shown(request.path), limits::paths(limits)),
         "TLS name" => match request.transport {
             Transport::Tls { server_name: b"" } => "none, as for every address".to_owned(),
@@ -79,6 +80,12 @@ fn refused(document: &Document, request: &Request<'_>, decision: &Decision<'_>, 
         Reason::AuthorityInvalid if request.is_connect() && Authority::parse(request.authority).is_ok() => {
             format!("\"{}\" names no port", shown(request.authority))
         }
+        Reason::AuthorityInvalid if is_unopened(request) && request.authority.is_empty() => {
+            "the TLS hello names no host, or there is no TLS".to_owned()
+        }
+        Reason::AuthorityInvalid if is_unopened(request) => {
+            format!("the TLS hello names \"{}\", which is no host", shown(request.authority))
+        }
         Reason::AuthorityInvalid => format!("\"{}\" is no host[:port]", shown(request.authority)),
         Reason::DomainDenied => by,
         Reason::IpLiteral => "an address, and not listed itself".to_owned(),
@@ -93,7 +100,8 @@ fn refused(document: &Document, request: &Request<'_>, decision: &Decision<'_>, 
         Reason::UpgradeNotAllowed => "an upgrade would hide the methods that follow".to_owned(),
         Reason::TunnelNotInspected => {
             let what = if limits.methods.are_restricted() { "methods" } else { "paths" };
-            format!("{what} are restricted, and nobody looks into this tunnel")
+            let unseen = if is_unopened(request) { "opens this connection" } else { "looks into this tunnel" };
+            format!("{what} are restricted, and nobody {unseen}")
         }
         Reason::PathNotAllowed => format!("{} (allowed: {})", shown(request.path), limits::paths(limits)),
         Reason::TlsNameMismatch => match request.transport {
@@ -102,6 +110,11 @@ fn refused(document: &Document, request: &Request<'_>, decision: &Decision<'_>, 
             Transport::Cleartext | Transport::Unopened { .. } => String::new(),
         },
     }
+}
+
+/// Whether this is TLS that Envoy passes on as it is.
+pub(super) fn is_unopened(request: &Request<'_>) -> bool {
+    matches!(request.transport, Transport::Unopened { .. })
 }
 
 fn host(request: &Request<'_>) -> String {

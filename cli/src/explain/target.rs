@@ -32,6 +32,11 @@ pub(super) enum Scheme {
     Wss,
     /// No URL at all: the `host:port` of a CONNECT.
     Tunnel,
+    /// TLS that nobody opens, to a `host:port`.
+    Unopened {
+        /// The port; 443 where none is written.
+        port: u16,
+    },
 }
 
 /// What is written instead of a URL.
@@ -43,13 +48,20 @@ pub(super) enum NoTarget {
     Scheme(String),
     /// A URL after CONNECT.
     ConnectUrl(String),
+    /// A URL of TLS itself, `tls://` say.
+    TlsUrl(String),
+    /// TLS to what is no port.
+    Port(String),
 }
 
 impl fmt::Display for NoTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoTarget::Relative(url) => {
-                write!(f, "{url:?} is no URL: write http://{url} or https://{url} (host:port follows CONNECT alone)")
+                write!(
+                    f,
+                    "{url:?} is no URL: write http://{url} or https://{url} (host:port follows CONNECT and TLS alone)"
+                )
             }
             NoTarget::Scheme(scheme) => {
                 write!(f, "{scheme:?} does not go through an HTTP proxy: write http, https, ws or wss")
@@ -57,6 +69,10 @@ impl fmt::Display for NoTarget {
             NoTarget::ConnectUrl(authority) => {
                 write!(f, "CONNECT names a host and a port, not a URL: write {authority}")
             }
+            NoTarget::TlsUrl(authority) => {
+                write!(f, "a TLS connection goes to a host and a port: write TLS {authority}")
+            }
+            NoTarget::Port(port) => write!(f, "{port:?} is no port: write TLS host:443"),
         }
     }
 }
@@ -66,10 +82,10 @@ impl<'u> Target<'u> {
     pub(super) fn of(method: &[u8], url: &'u [u8]) -> Result<Target<'u>, NoTarget> {
         let split = url.windows(3).position(|window| window == b"://");
         let Some(split) = split else {
-            return if method == b"CONNECT" {
-                Ok(Target { scheme: Scheme::Tunnel, authority: url, path: b"" })
-            } else {
-                Err(NoTarget::Relative(shown(url)))
+            return match method {
+                b"CONNECT" => Ok(Target { scheme: Scheme::Tunnel, authority: url, path: b"" }),
+                b"TLS" => unopened(url),
+                _ => Err(NoTarget::Relative(shown(url))),
             };
         };
         let (scheme, rest) = url.split_at(split);
@@ -82,6 +98,7 @@ impl<'u> Target<'u> {
             b"https" => Scheme::Https,
             b"ws" => Scheme::Ws,
             b"wss" => Scheme::Wss,
+            b"tls" => return Err(NoTarget::TlsUrl(shown(authority))),
             other => return Err(NoTarget::Scheme(shown(other))),
         };
         let target = Target { scheme, authority, path };
@@ -113,8 +130,13 @@ impl<'u> Target<'u> {
         if self.authority.first() == Some(&b'[') {
             return b"";
         }
-        let host = self.authority.split(|&byte| byte == b':').next().unwrap_or_default();
-        let host = host.strip_suffix(b".").unwrap_or(host);
+        let host = if let Scheme::Unopened { .. } = self.scheme {
+            // As it is in the audit record.
+            self.authority
+        } else {
+            let host = self.authority.split(|&byte| byte == b':').next().unwrap_or_default();
+            host.strip_suffix(b".").unwrap_or(host)
+        };
         let is_address = str::from_utf8(host).is_ok_and(|host| host.parse::<std::net::Ipv4Addr>().is_ok());
         if is_address { b"" } else { host }
     }
@@ -128,6 +150,19 @@ impl<'u> Target<'u> {
     pub(super) fn is_tunnelled(&self) -> bool {
         matches!(self.scheme, Scheme::Https | Scheme::Wss)
     }
+}
+
+/// Cuts the port off, which the connection has and the name in its hello has not.
+fn unopened(written: &[u8]) -> Result<Target<'_>, NoTarget> {
+    let colon = written.iter().rposition(|&byte| byte == b':').filter(|_| written.last() != Some(&b']'));
+    let (authority, port) = match colon.and_then(|colon| written.split_at_checked(colon)) {
+        Some((authority, port)) => (authority, port.get(1..).unwrap_or_default()),
+        None => (written, &b"443"[..]),
+    };
+    let digits = str::from_utf8(port).ok().filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let port = digits.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
+    let port = port.ok_or_else(|| NoTarget::Port(shown(written)))?;
+    Ok(Target { scheme: Scheme::Unopened { port }, authority, path: b"" })
 }
 
 #[cfg(test)]
@@ -173,10 +208,34 @@ mod tests {
     }
 
     #[test]
+    fn tls_that_nobody_opens_has_a_port_beside_its_name() {
+        for (written, name, port) in [
+            ("a.com", "a.com", 443),
+            ("A.com.:8443", "A.com.", 8443),
+            (":443", "", 443),
+            ("", "", 443),
+            ("a:b:443", "a:b", 443),
+            ("192.0.2.1:443", "", 443),
+            ("[2001:db8::1]:443", "", 443),
+            ("[2001:db8::1]", "", 443),
+            ("0x7f.1", "0x7f.1", 443),
+        ] {
+            let target = Target::of(b"TLS", written.as_bytes()).unwrap();
+            assert_eq!(target.scheme, Scheme::Unopened { port }, "{written}");
+            assert_eq!(target.server_name(), name.as_bytes(), "{written}");
+        }
+        for written in ["a.com:", "a.com:0", "a.com:65536", "a.com:+443", "a.com:https"] {
+            assert_eq!(Target::of(b"TLS", written.as_bytes()), Err(NoTarget::Port(written.to_owned())), "{written}");
+        }
+        assert_eq!(Target::of(b"TLS", b"http://a.com/").unwrap().scheme, Scheme::Http, "a method like any other");
+    }
+
+    #[test]
     fn what_is_no_url_is_told_what_to_write() {
         let told = |method: &[u8], url: &[u8]| Target::of(method, url).unwrap_err().to_string();
         assert!(told(b"GET", b"a.com").contains("http://a.com"));
         assert!(told(b"GET", b"ftp://a.com/").contains("\"ftp\""));
         assert!(told(b"CONNECT", b"https://a.com/x").ends_with("write a.com:443"));
+        assert!(told(b"GET", b"tls://a.com:443").ends_with("write TLS a.com:443"));
     }
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use ipnet::IpNet;
 use weir_envoy::{Binary, Error, Launch, Line, Plugin, Running};
@@ -151,11 +152,15 @@ impl Proxy {
 
     /// How Envoy ended.
     pub(crate) fn death(&mut self) -> String {
-        self.envoy.wait().map_or_else(|error| error.to_string(), |status| format!("Envoy ended by itself ({status})"))
+        self.envoy.wait().map_or_else(|error| error.to_string(), by_itself)
     }
 
-    /// Stops it; everything that it had to tell has been told then.
-    pub(crate) fn stop(self) {
-        self.envoy.stop();
+    /// Stops it; everything that it had to tell has been told then. Where Envoy was not stopped but had ended, says how.
+    pub(crate) fn stop(self) -> Option<String> {
+        self.envoy.stop().map(by_itself)
     }
+}
+
+fn by_itself(status: ExitStatus) -> String {
+    format!("Envoy ended by itself ({status})")
 }

@@ -84,11 +84,68 @@ fn exit_codes_and_reasons() {
 }
 
 #[test]
+fn tls_that_nobody_opens_is_decided_as_the_plugin_decides_it() {
+    let mut compared = 0;
+    for group in weir_cases::tls() {
+        let policy = group.policy.to_string();
+        for case in &group.cases {
+            // A port that nobody can tell and a name that is no argument cannot be written here; an address is never sent
+            // as a name, so that explain takes it for one that has none.
+            let Ok(name) = str::from_utf8(&case.server_name) else { continue };
+            let is_address = name.parse::<std::net::Ipv4Addr>().is_ok();
+            if case.port == 0 || name.contains('\0') || is_address || name.starts_with('[') {
+                continue;
+            }
+            let explained = of(&policy, &["TLS", &format!("{name}:{}", case.port)]);
+            let id = format!("{}/{}", group.id, case.id);
+            assert_eq!(explained["reason"].as_str().unwrap_or("allow"), case.expect, "{id}");
+            assert!(case.rule.is(explained["rule"].as_str()), "{id}: {}", explained["rule"]);
+            assert_eq!((&explained["method"], &explained["status"]), (&json!("TLS"), &Value::Null), "{id}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 40, "{compared}");
+}
+
+#[test]
+fn a_connection_that_was_cut_is_explained() {
+    let ran = explain(&["TLS", "github.com:443"]);
+    assert_eq!(ran.code, Some(3));
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(
+        lines[..8],
+        [
+            "sent as TLS to github.com at port 443",
+            "  \u{2713} internet access  on",
+            "  \u{2713} authority        the name github.com",
+            "  \u{2713} denylist         no entry covers the host",
+            "  \u{2713} allowlist        common-dependencies:github.com",
+            "  \u{2713} port             443 (allowed: 80, 443)",
+            "  \u{2717} method           methods are restricted, and nobody opens this connection",
+            "deny: tunnel-not-inspected by common-dependencies:github.com",
+        ]
+    );
+    assert!(ran.stderr.contains("no reason; the audit record has it"), "{}", ran.stderr);
+    let ran = explain(&["TLS", "192.0.2.7:443"]);
+    assert_eq!(ran.code, Some(3));
+    assert!(ran.stdout.contains("the TLS hello names no host"), "{}", ran.stdout);
+    let ran = explain(&["TLS", "any.example"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    assert!(ran.stdout.contains("TLS that nobody opens, and nothing inside is restricted"), "{}", ran.stdout);
+    // Not even where Envoy would look into tunnels.
+    let inspected = POLICY.replacen('{', r#"{"tls": "inspected", "#, 1);
+    assert_eq!(of(&inspected, &["TLS", "github.com:443"])["reason"], "tunnel-not-inspected");
+}
+
+#[test]
 fn a_mistake_is_2_and_says_what_to_write() {
     for (arguments, says) in [
         (&["GET", "github.com"][..], "write http://github.com or https://github.com"),
         (&["GET", "ftp://github.com/"], "write http, https, ws or wss"),
         (&["CONNECT", "https://github.com/"], "write github.com:443"),
+        (&["GET", "tls://github.com:443"], "write TLS github.com:443"),
+        (&["TLS", "github.com:https"], "write TLS host:443"),
+        (&["TLS", "github.com:443", "--body"], "leave --header and --body out"),
         (&["GET", "http://github.com/", "--header", "x"], "write 'name: value'"),
         (&["GET", "http://github.com/", "--header", "host: a.example"], "host follows from METHOD and URL"),
     ] {

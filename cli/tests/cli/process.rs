@@ -10,9 +10,11 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
     children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
+/// Whether a thread of it still runs: the first may have ended, and wait to be noticed, before the others.
 pub(crate) fn is_running(pid: u32) -> bool {
-    // A process that has ended may wait for its parent to notice.
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut states = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    states.any(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
 }
 
 pub(crate) fn is_envoy(pid: u32) -> bool {

@@ -294,3 +294,22 @@ fn when_envoy_dies_the_command_has_no_way_out_and_it_is_told() {
     assert!(origin.received().is_empty());
     assert_eq!(left_over(&folder), 0);
 }
+
+/// On a busy machine both may be over before anybody looks: stopped, `weir` sees the two ends at once.
+#[test]
+fn an_envoy_that_dies_shortly_before_the_command_ends_is_told_of() {
+    let folder = Folder::new();
+    let go = folder.0.join("go");
+    let script = format!("touch $READY; while ! test -e {}; do sleep 0.05; done; exit 0", go.display());
+    let (child, envoy) = begun(&folder, "{}", &[], &script);
+    let command = children(child.id()).into_iter().find(|pid| !is_envoy(*pid)).unwrap();
+    signal(child.id(), "-STOP");
+    signal(envoy, "-KILL");
+    fs::write(go, "").unwrap();
+    wait_for("both ends", || !is_running(envoy) && !is_running(command));
+    signal(child.id(), "-CONT");
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the proxy is gone: Envoy ended by itself"), "{}", ran.stderr);
+    assert_eq!(left_over(&folder), 0);
+}

@@ -153,7 +153,13 @@ fn place_plugin(document: &mut Document, filter: &Filter) -> Result<()> {
                 remove(weir, "config_discovery")?;
                 weir["typed_config"] = json!(typed_config);
             }
-            Filter::Absent => filters.retain(|filter| filter["name"] != "weir"),
+            Filter::Absent => {
+                filters.retain(|filter| filter["name"] != "weir");
+                // Nobody is there to say of a tunnel that it may pass.
+                if let Some(filter) = named(filters, "not-inspected") {
+                    remove(filter.pointer_mut("/typed_config/rules/policies")?, "not-announced")?;
+                }
+            }
         }
         Some(())
     });

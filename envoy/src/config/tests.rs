@@ -187,10 +187,13 @@ fn a_static_filter_needs_no_discovery() {
 }
 
 #[test]
-fn without_the_plugin_the_rest_stays() {
+fn without_the_plugin_the_rest_stays_but_for_what_waits_for_its_word() {
+    let waits = "/http_filters/1/typed_config/rules/policies/not-announced";
+    assert!(manager(&shipped()).pointer(&waits.replace('1', "2")).is_some());
     let document = forward_proxy(&Changes { filter: Filter::Absent, ..Changes::default() }).unwrap();
     assert_eq!(filter_names(&document)[1..3], ["not-inspected", "envoy.filters.http.dynamic_forward_proxy"]);
     assert_eq!(filter_names(&document).len(), filter_names(&shipped()).len() - 1);
+    assert_eq!(manager(&document).pointer(waits), None);
 }
 
 #[test]

@@ -149,6 +149,34 @@ fn each_hostcall_may_fail_in_each_way() {
 }
 
 #[test]
+fn a_tunnel_to_be_inspected_that_cannot_be_announced_is_refused() {
+    let connect = Incoming::new("CONNECT", "example.com:443", "").without(":path").more_follows();
+    let document =
+        |more: &str| format!(r#"{{"internet_access":"on","allowlist":{{"domains":["example.com"]}}{more}}}"#);
+    for status in STATUSES {
+        let (host, root) = Host::with_policy(&document(r#","tls":"inspected","methods":"read-only""#));
+        assert!(host.request(root, &connect).goes_on);
+        host.fail(Call::SetProperty, Fault::Status(status));
+        assert_eq!(host.request(root, &connect).refusal(), "tunnel-not-inspected", "{status}");
+        assert!(host.request(root, &Incoming::get("example.com")).goes_on, "there is nothing to announce");
+        host.tick(root);
+        let expected = [("weir.allowed".to_owned(), 2), ("weir.denied.tunnel-not-inspected".to_owned(), 1)];
+        assert_eq!(Vec::from_iter(host.counters()), expected);
+
+        // Nobody has to look into this one, whether or not it is announced.
+        let (host, root) = Host::with_policy(&document(""));
+        host.fail(Call::SetProperty, Fault::Status(status));
+        assert!(host.request(root, &connect).goes_on);
+
+        let (host, root) = Host::with_policy(&document(r#","tls":"inspected","mode":"audit""#));
+        host.fail(Call::SetProperty, Fault::Status(status));
+        let outcome = host.request(root, &connect);
+        assert!(outcome.goes_on && outcome.tunnel.is_none(), "{outcome:?}");
+        assert!(outcome.log.iter().any(|(_, line)| line.contains(r#""decision":"would-deny","reason":"tunnel-not"#)));
+    }
+}
+
+#[test]
 fn an_answer_that_the_host_does_not_take_still_stops_the_request() {
     let (host, root) = Host::with_policy(ON);
     for status in STATUSES {

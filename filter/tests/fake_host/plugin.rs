@@ -64,8 +64,11 @@ fn a_tunnel_that_goes_on_is_announced() {
         assert!(!outcome.goes_on && outcome.tunnel.is_none(), "{outcome:?}");
     }
     assert_eq!(host.request(root, &Incoming::get("example.com")).tunnel, None);
-    let nested = host.request(root, &connect("example.com:443").inside_tls("example.com"));
-    assert_eq!(nested.tunnel, None, "{nested:?}");
+    // Over TLS to the proxy too: who does not hear of it would not know that the inside matters.
+    for (host_name, tls) in [("example.com", "inspected"), ("pinned.example.org", "passthrough")] {
+        let outcome = host.request(root, &connect(&format!("{host_name}:443")).inside_tls(host_name));
+        assert_eq!(outcome.tunnel, Some((host_name.to_owned(), tls.to_owned())), "{outcome:?}");
+    }
 }
 
 #[test]

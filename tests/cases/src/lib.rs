@@ -12,6 +12,7 @@
 
 mod attack;
 mod bytes;
+mod hello;
 mod request;
 mod tls;
 
@@ -22,6 +23,7 @@ use serde_json::Value;
 
 pub use attack::Attack;
 pub use bytes::Bytes;
+pub use hello::{Hello, HelloCase};
 pub use request::{Framing, OVERRIDES, RequestCase};
 pub use tls::{TlsCase, TlsGroup};
 
@@ -216,6 +218,11 @@ pub fn decisions() -> Vec<DecisionGroup> {
 /// `tests/data/tls.json`.
 pub fn tls() -> Vec<TlsGroup> {
     read("tls.json", include_str!("../../data/tls.json"))
+}
+
+/// `tests/data/hellos.json`.
+pub fn hellos() -> Vec<HelloCase> {
+    read("hellos.json", include_str!("../../data/hellos.json"))
 }
 
 /// `tests/data/attacks.json`.

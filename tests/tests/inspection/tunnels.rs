@@ -1,5 +1,6 @@
 //! Tunnels beside each other: what one of them is for is never taken for another.
 
+use weir_tests::proxy::resource_without;
 use weir_tests::{http2, tls};
 
 use super::*;
@@ -38,4 +39,16 @@ fn a_tunnel_that_was_given_up_leaves_nothing_to_the_next() {
         }
     }
     assert_eq!(only(proxy.internet.take_received()).path, "/own");
+}
+
+/// A plugin that may not say what a tunnel is for opens none.
+#[test]
+fn a_tunnel_that_was_not_announced_carries_nothing() {
+    let proxy = Inspecting::with(|launch, internet| {
+        launch.resource(resource_without("proxy_set_property", POLICY)).stand_in(internet)
+    });
+    refused(proxy.connect("example.com:443"), "tunnel-not-inspected");
+    let name = "pinned.example.net";
+    is_cut(tls::over(proxy.tunnel(&format!("{name}:443")), name, "http/1.1"), &request("GET", name, "/unannounced"));
+    assert_eq!(proxy.internet.take_received().len(), 0);
 }

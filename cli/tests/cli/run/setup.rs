@@ -1,6 +1,6 @@
 //! `--setup`: the whole internet for it, the policy for the command, and nothing of the first in the second.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::thread;
@@ -97,8 +97,9 @@ fn no_connection_or_tunnel_of_the_setup_lives_on() {
                         Ok(length) => {
                             all.extend_from_slice(&piece[..length]);
                             if all.starts_with(b"GET ") && all.ends_with(b"\r\n\r\n") {
-                                use std::io::Write as _;
                                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+                            } else if all == b"in the tunnel\n" {
+                                let _ = stream.write_all(b"arrived\n");
                             }
                         }
                     }
@@ -116,21 +117,23 @@ read -r line <&7; echo "$line"
 exec 8<>/dev/tcp/127.0.0.1/$port
 printf 'CONNECT 127.0.0.2:{port} HTTP/1.1\r\nhost: 127.0.0.2:{port}\r\n\r\n' >&8
 read -r line <&8; echo "$line"
-printf 'in the tunnel' >&8
-sleep 0.3
-(trap '' HUP TERM; setsid bash -c 'while sleep 0.1; do printf more >&8; done' &)
+printf 'in the tunnel\n' >&8
+while read -r line <&8 && [ "$line" != arrived ]; do :; done
+(trap '' HUP TERM PIPE; setsid bash -c 'while sleep 0.1; do printf more >&8; done' &)
 "#
     );
     let script = folder.write("setup.sh", &client);
     let setup = format!("bash {script}");
     let mut command = run(&folder, OFF, &["--setup", &setup]);
-    let ready = folder.0.join("ready");
-    command.args(["--", "sh", "-c", &format!("touch {}; sleep 1; exit 3", ready.display())]);
+    let (ready, go) = (folder.0.join("ready"), folder.0.join("go"));
+    let script = format!("touch {}; while ! test -e {}; do sleep 0.05; done; exit 3", ready.display(), go.display());
+    command.args(["--", "sh", "-c", &script]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for("the command", || ready.exists());
     // The command runs, and both connections have ended already.
     wait_for("the end of the connections", || ended.is_finished());
     assert!(is_running(child.id()));
+    std::fs::write(go, "").unwrap();
     let got = ended.join().unwrap();
     assert!(got[0].starts_with("GET /kept HTTP/1.1") && !got[0].contains("more"), "{got:?}");
     assert!(got[1].starts_with("in the tunnel"), "{got:?}");

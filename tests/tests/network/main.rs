@@ -1,12 +1,16 @@
 //! The network face on real Envoy: TLS that nobody opens passes by its name, or is cut before a byte goes upstream.
 
+mod hellos;
+#[cfg(target_os = "linux")]
+mod intercepted;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use weir_envoy::{Configuration, StandIn};
 use weir_tests::http1::Connection;
 use weir_tests::network::{Network, Origin, hello, say, text};
-use weir_tests::proxy::ok;
+use weir_tests::proxy::{ok, withhold};
 use weir_tests::{Failures, tls};
 
 const POLICY: &[u8] = br#"{"internet_access": "on", "allowlist": {"domains": ["example.com"]}}"#;
@@ -268,11 +272,7 @@ fn odd_hellos_do_not_stop_the_plugin() {
 #[test]
 fn a_plugin_that_may_not_cut_stops_and_lets_nothing_through() {
     let origin = Origin::start();
-    let network = Network::with(b"", &text(POLICY), origin.address, |typed| {
-        let path = "/config/capability_restriction_config/allowed_capabilities";
-        let allowed = typed.pointer_mut(path).and_then(Value::as_object_mut).expect("capabilities");
-        allowed.remove("proxy_close_stream").expect("it is there");
-    });
+    let network = Network::with(b"", &text(POLICY), origin.address, |typed| withhold(typed, "proxy_close_stream"));
     // tcp_proxy does not read before it has connected, and echo does: a connection that is only held would be echoed.
     for listener in ["echo", "gateway", "echo", "gateway"] {
         assert_eq!(say(network.dial_to(listener), &named("evil.example")), b"", "{listener}");

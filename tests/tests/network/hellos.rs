@@ -1,0 +1,79 @@
+//! Odd hellos by a raw socket: every case of `tests/data/hellos.json`. Whatever is sent, nothing of what is cut goes upstream,
+//! and the plugin does not stop.
+
+use std::io::Write;
+use std::net::Shutdown;
+
+use super::*;
+
+const POLICY: &[u8] =
+    br#"{"internet_access": "on", "allowlist": {"domains": ["example.com"]}, "audit": {"log": "all"}}"#;
+
+#[test]
+fn the_table_of_hellos() {
+    let origin = Origin::start();
+    let network = Network::start(POLICY, origin.address);
+    let vms = ok(network.envoy.stats("wasm.envoy.wasm.runtime.v8."));
+    let (failures, mut told) = (Failures::default(), 0);
+    let cases = weir_cases::hellos();
+    for case in &cases {
+        // Seen where the test fails, above all by waiting.
+        eprintln!("{}", case.id);
+        let before = network.upstream_connections();
+        let mut stream = network.dial(443);
+        for piece in case.pieces() {
+            // It may be cut before all is written.
+            if stream.write_all(&piece).is_err() {
+                break;
+            }
+        }
+        if case.ends {
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+        let answer = say(stream, b"");
+        let passes = case.expect == "passes";
+        failures.same(&case.id, "answer", &(if passes { &b"ok"[..] } else { b"" }), &&*answer);
+        failures.same(&case.id, "connections upstream", &u64::from(passes), &(network.upstream_connections() - before));
+        let (seen, sent) = (origin.take_seen(), case.bytes());
+        let arrived = match &*seen {
+            [] => !passes,
+            // The origin reads once.
+            [first] => passes && !first.is_empty() && sent.starts_with(first),
+            _ => false,
+        };
+        failures.check(&case.id, arrived, format_args!("arrived: {seen:?}"));
+        // The log is read a little later than it is written: what was decided is what comes before a marker.
+        network.say(443, &named("marker.example"));
+        let mut records = Vec::new();
+        network.wait_for(&case.id, || {
+            records = network.records().split_off(told);
+            records.last().is_some_and(|record| record["host"] == "marker.example")
+        });
+        told += records.len();
+        records.pop();
+        let decided: Vec<&str> = records.iter().map(|record| record["reason"].as_str().unwrap_or("passes")).collect();
+        let expected = if case.expect == "cut" { vec![] } else { vec![&*case.expect] };
+        failures.same(&case.id, "decisions", &expected, &decided);
+    }
+    failures.same("afterwards", "signs of a trap", &Vec::new(), &signs_of_a_trap(&network));
+    failures.same("afterwards", "VMs", &vms, &ok(network.envoy.stats("wasm.envoy.wasm.runtime.v8.")));
+    eprintln!("{} hellos", cases.len());
+}
+
+/// Nothing at all, and a hello that stops: cut by the listener, and nobody is asked.
+#[test]
+fn a_client_that_falls_silent_is_cut() {
+    let origin = Origin::start();
+    let network = Network::start(POLICY, origin.address);
+    let whole = named("example.com");
+    for said in [&whole[..0], &whole[..1], &whole[..5], &whole[..60], &whole[..whole.len() - 1]] {
+        assert_eq!(say(network.dial_to("impatient"), said), b"", "{} bytes", said.len());
+    }
+    assert_eq!(network.upstream_connections(), 0);
+    assert_eq!(origin.take_seen(), Vec::<Vec<u8>>::new());
+    assert_eq!(network.records(), Vec::<Value>::new());
+    let timeouts =
+        ok(network.envoy.stats("listener.")).into_iter().filter(|(name, _)| name.ends_with("pre_cx_timeout"));
+    assert_eq!(timeouts.map(|(_, count)| count).sum::<u64>(), 5);
+    assert_eq!(signs_of_a_trap(&network), Vec::<String>::new());
+}

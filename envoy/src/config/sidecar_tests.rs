@@ -35,7 +35,9 @@ fn both_files_protect_alike() {
         let mut mappers = manager["local_reply_config"]["mappers"].as_array().unwrap().clone();
         // Answers that speak of CONNECT: a proxy's alone.
         mappers.retain(|mapper| {
-            !["[not-inspected]", "https_url_on_plaintext"].iter().any(|own| mapper.to_string().contains(own))
+            !["[not-inspected]", "[not-announced]", "https_url_on_plaintext"]
+                .iter()
+                .any(|own| mapper.to_string().contains(own))
         });
         mappers
     };

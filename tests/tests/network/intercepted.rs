@@ -18,11 +18,11 @@ fn the_port_behind_a_redirect_is_the_one_that_the_client_wanted() {
     let tried = Command::new("unshare").args(namespace).arg(rule).output();
     if !tried.as_ref().is_ok_and(|tried| tried.status.success()) {
         let told = tried.map_or_else(|e| e.to_string(), |tried| String::from_utf8_lossy(&tried.stderr).into_owned());
-        eprintln!(
-            "SKIPPED: no connection is redirected by a kernel here ({}): install util-linux, iproute2 and iptables, and let \
+        weir_tests::skipped(format_args!(
+            "no connection is redirected by a kernel here ({}): install util-linux, iproute2 and iptables, and let \
              users make user namespaces (in a container: run it with --privileged)",
             told.trim()
-        );
+        ));
         return;
     }
     // Found, or built, outside: there is no network inside.

@@ -40,6 +40,10 @@ test:
 try-registries:
     bash tests/try-registries
 
+# The end-to-end tests on each release of Envoy, and the table of what came of it: tests/results/envoys.md.
+test-envoys *versions:
+    tests/test-envoys {{versions}}
+
 # The case tables on wasm32 under Node.
 test-wasm:
     bash .ci/test-wasm
@@ -70,6 +74,10 @@ bench-decision:
 # What a request costs Envoy, with the plugin and without, in interleaved rounds.
 bench-request:
     cargo bench -p weir-bench --bench request
+
+# What a request costs Envoy, with the plugin of another revision and with the present one, in interleaved rounds.
+bench-against revision:
+    bench/against {{revision}}
 
 # What TLS inspection costs Envoy and the issuer: requests, tunnels, new names, with the plugin and without.
 bench-inspection:

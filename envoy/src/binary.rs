@@ -22,8 +22,9 @@ pub const DEFAULT: Version = Version(1, 40, 0);
 /// The first version that has everything that `forward-proxy.yaml` uses.
 pub const OLDEST: Version = Version(1, 39, 0);
 
-/// The first version that has certificates on demand, without which `inspecting-proxy.yaml` cannot be.
-pub const OLDEST_INSPECTING: Version = Version(1, 37, 0);
+/// The first version that `inspecting-proxy.yaml` runs on: certificates on demand came with 1.37, and filter state by which
+/// connections inside Envoy are told apart (`envoy.hashable_string`) with 1.38.
+pub const OLDEST_INSPECTING: Version = Version(1, 38, 0);
 
 /// A release of Envoy that can be fetched, and the SHA-256 of its wheels.
 #[derive(Debug)]

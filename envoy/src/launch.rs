@@ -199,7 +199,8 @@ impl Launch {
         self
     }
 
-    /// The configuration that Envoy would be started with; `filter_file` is where the ECDS resource would be.
+    /// The configuration that Envoy would be started with; `filter_file` is where the ECDS resource would be. Where
+    /// [`Launch::binary`] gave an Envoy before [`OLDEST`], what that one does not know is left out.
     ///
     /// # Errors
     /// A shipped file lost a place that has to be changed.
@@ -212,6 +213,9 @@ impl Launch {
         let mut changes = Changes { filter, ..self.changes.clone() };
         if let Some(inspection) = &mut changes.inspection {
             inspection.origin_roots.clone_from(&self.origin_roots);
+        }
+        if self.binary.as_ref().is_some_and(|binary| binary.version() < OLDEST) {
+            changes.resolved_address_filter = false;
         }
         config::proxy(&changes)
     }
@@ -233,13 +237,12 @@ impl Launch {
         if self.changes.inspection.is_some() && binary.version() < OLDEST_INSPECTING {
             let (path, version) = (binary.path().to_owned(), binary.version());
             let reason = format!(
-                "it is Envoy {version}, and TLS inspection needs {OLDEST_INSPECTING} or later, which gets certificates on demand"
+                "it is Envoy {version}, and TLS inspection needs {OLDEST_INSPECTING} or later, which gets certificates on \
+                 demand and tells tunnels to different hosts apart"
             );
             return Err(Error::UnusableEnvoy { path, reason });
         }
-        if binary.version() < OLDEST {
-            self.changes.resolved_address_filter = false;
-        }
+        self.binary = Some(binary.clone());
         let folder = Folder::new(self.base_dir.as_deref())?;
         let filter_file = folder.path().join("filter.json");
         if let (Some(wasm), false) = (&self.wasm, self.in_chain) {

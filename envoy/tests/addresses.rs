@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use weir_envoy::{Binary, Launch, Plugin, binary};
+use weir_envoy::{Binary, Launch, Plugin};
 
 /// Stands for a public address at which nobody listens, so that Envoy goes on to the next address of an answer.
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
@@ -61,11 +61,9 @@ fn inside() -> (u16, Arc<AtomicUsize>) {
 
 #[test]
 fn no_name_leads_inside() {
+    // Before 1.39 Envoy does not filter what DNS answers, and this fails: `tests/data/envoys.json` says so, and that it must.
     let envoy = Binary::find().unwrap();
-    if envoy.version() < binary::OLDEST {
-        println!("Envoy {} does not filter what DNS answers", envoy.version());
-        return;
-    }
+    let version = envoy.version();
     let resolver = serde_json::json!({"typed_dns_resolver_config": {
         "name": "envoy.network.dns_resolver.cares",
         "typed_config": {
@@ -99,7 +97,10 @@ fn no_name_leads_inside() {
             format!("CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n"),
         ] {
             let answer = ask(request.clone());
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}{answer}");
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{label} under Envoy {version} is not answered {status}: {request}{answer}"
+            );
             assert!(answer.contains("The policy allows"), "{answer}");
         }
     }

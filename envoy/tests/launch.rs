@@ -231,27 +231,29 @@ fn envoys_own_errors_are_readable() {
     assert!(error.starts_with("Envoy ended by itself") && error.contains("no-such-option"), "{error}");
 }
 
-/// Envoy 1.36 has no certificates on demand; it would say that a type is unknown, which helps nobody.
+/// Envoy 1.36 has no certificates on demand, 1.37 cannot tell tunnels apart; they would say that a type or a factory is
+/// unknown, which helps nobody.
 #[cfg(unix)]
 #[test]
 fn an_envoy_that_cannot_inspect_is_named() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("envoy");
-    let script =
-        "#!/bin/sh\necho \"$0  version: 0000000000000000000000000000000000000000/1.36.4/Clean/RELEASE/BoringSSL\"\n";
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let binary = weir_envoy::Binary::at(&path).unwrap();
-    let launch = weir_envoy::Launch::without_plugin().binary(binary).inspect(folder.path().join("issuer.sock"));
-    let error = launch.start().err().map(|error| error.to_string()).unwrap();
-    assert_eq!(
-        error,
-        format!(
-            "the Envoy at {} cannot be used: it is Envoy 1.36.4, and TLS inspection needs 1.37.0 or later, which gets \
-             certificates on demand",
-            path.display()
-        )
-    );
+    for version in ["1.36.4", "1.37.0"] {
+        let path = folder.path().join(format!("envoy-{version}"));
+        let script = format!("#!/bin/sh\necho \"$0  version: {:040}/{version}/Clean/RELEASE/BoringSSL\"\n", 0);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let binary = weir_envoy::Binary::at(&path).unwrap();
+        let launch = weir_envoy::Launch::without_plugin().binary(binary).inspect(folder.path().join("issuer.sock"));
+        let error = launch.start().err().map(|error| error.to_string()).unwrap();
+        assert_eq!(
+            error,
+            format!(
+                "the Envoy at {} cannot be used: it is Envoy {version}, and TLS inspection needs 1.38.0 or later, which \
+                 gets certificates on demand and tells tunnels to different hosts apart",
+                path.display()
+            )
+        );
+    }
 }

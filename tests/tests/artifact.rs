@@ -11,18 +11,18 @@ use std::path::Path;
 use weir_envoy::{Plugin, plugin};
 use weir_tests::proxy::ok;
 
-const EXPORTS: [&str; 10] = [
-    "_initialize",
-    "malloc",
-    "memory",
-    "proxy_abi_version_0_2_1",
-    "proxy_on_configure",
-    "proxy_on_context_create",
-    "proxy_on_delete",
-    // The network face. Envoy calls it of network filters alone, once a connection: no request pays for it.
-    "proxy_on_new_connection",
-    "proxy_on_request_headers",
-    "proxy_on_tick",
+/// What Envoy can call, and when it does so for each of the two faces.
+const EXPORTS: [(&str, &str, &str); 10] = [
+    ("_initialize", "once in each VM", "once in each VM"),
+    ("malloc", "by calls that return data", "by calls that return data"),
+    ("memory", "not a call", "not a call"),
+    ("proxy_abi_version_0_2_1", "not called", "not called"),
+    ("proxy_on_configure", "once for each policy and VM", "once for each policy and VM"),
+    ("proxy_on_context_create", "once a request", "once a connection"),
+    ("proxy_on_delete", "once a request", "once a connection"),
+    ("proxy_on_new_connection", "never", "once a connection"),
+    ("proxy_on_request_headers", "once a request", "never"),
+    ("proxy_on_tick", "once a second", "once a second"),
 ];
 
 const IMPORTS: [&str; 10] = [
@@ -66,11 +66,19 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn exports_imports_and_size() {
     let built = ok(Plugin::build(&ok(plugin::source_root())));
-    assert_eq!(built.exports, EXPORTS);
+    assert_eq!(built.exports, EXPORTS.map(|(name, ..)| name));
     assert_eq!(built.imports, IMPORTS);
     assert_eq!(fs::metadata(&built.path).expect("the module").len(), built.size as u64);
     eprintln!("{}: {} bytes, sha256 {}", built.path.display(), built.size, built.sha256);
     assert!(built.size < LIMIT, "{} bytes, must be below {LIMIT}", built.size);
+}
+
+/// What a request must not pay for is what a reader looks for in the page.
+#[test]
+fn the_page_has_the_exports_of_each_face() {
+    let page = fs::read_to_string(ok(plugin::source_root()).join("docs/tls-passthrough.md")).expect("the page");
+    let table: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(table, EXPORTS.map(|(name, http, network)| format!("| `{name}` | {http} | {network} |")));
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn configuration(document: &[u8]) -> Configuration {
 /// Envoy with the plugin in its chain from the start: its exit status and what it wrote.
 fn start_fresh(document: &[u8], folder: &Path) -> (Option<i32>, String) {
     let binary = ok(Binary::find());
-    let launch = launch().configuration(configuration(document)).static_filter();
+    let launch = launch().binary(binary.clone()).configuration(configuration(document)).static_filter();
     let config = ok(launch.envoy_config(Path::new("/unused")));
     let file = folder.join("envoy.json");
     std::fs::write(&file, config.to_string()).unwrap();

@@ -48,7 +48,11 @@ impl Opener {
             .unwrap();
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut opener = Self { child, admin: unknown, address: unknown, _folder: folder };
-        opener.admin = until(|| fs::read_to_string(&address_file).ok()?.trim().parse().ok());
+        opener.admin = until(|| {
+            let ended = opener.child.try_wait().unwrap();
+            assert!(ended.is_none(), "Envoy ended before it was ready; what it said is above");
+            fs::read_to_string(&address_file).ok()?.trim().parse().ok()
+        });
         opener.address = until(|| {
             // The answer is in one chunk, whose length comes before it.
             let answer = ask(opener.admin, "/listeners?format=json")?;

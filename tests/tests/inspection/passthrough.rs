@@ -61,9 +61,9 @@ fn it_does_not_lead_inside() {
 fn the_port_is_the_tunnels() {
     let proxy = Inspecting::with(|launch, internet| {
         // The name is looked up for real here: only the address is excepted.
-        let loopback = weir_tests::proxy::ok("127.0.0.0/8".parse());
         assert!(internet.ip().is_loopback());
-        launch.policy(POLICY).allow_upstream(loopback)
+        let [v4, v6] = ["127.0.0.0/8", "::1/128"].map(|loopback| weir_tests::proxy::ok(loopback.parse()));
+        launch.policy(POLICY).allow_upstream(v4).allow_upstream(v6)
     });
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();

@@ -128,8 +128,13 @@ impl Pod {
             .stdin(Stdio::null())
             .stdout(access)
             .stderr(log);
-        self.envoy = Some(command.spawn().expect("nsenter, of util-linux"));
-        self.wait_for("ready Envoy", || self.agent("curl -sf http://127.0.0.1:15021/ready").stdout == "ready\n");
+        let mut envoy = command.spawn().expect("nsenter, of util-linux");
+        self.wait_for("ready Envoy", || {
+            let ended = envoy.try_wait().expect("a child").is_some();
+            assert!(!ended, "Envoy ended:\n{}", fs::read_to_string(self.path("envoy.log")).unwrap_or_default());
+            self.agent("curl -sf http://127.0.0.1:15021/ready").stdout == "ready\n"
+        });
+        self.envoy = Some(envoy);
     }
 
     /// Kills Envoy, as a crash or the kernel would.

@@ -8,6 +8,7 @@
     reason = "clippy takes only the test functions themselves for tests"
 )]
 
+mod breaking;
 mod pod;
 
 use pod::Pod;

@@ -6,7 +6,7 @@
 # from outside. Running it again puts the same rules in place of its own and leaves those of others alone.
 # Lists of words are split on purpose.
 # shellcheck disable=SC2086
-set -eu
+set -euf
 
 proxy_uid=1337 port=15001 ready_port=15021 inbound='' resolvers='' remove=
 
@@ -53,6 +53,8 @@ done
 
 if [ -z "$resolvers" ]; then
   resolvers=$(sed -n 's/^nameserver[[:space:]]\{1,\}\([^[:space:]]*\).*/\1/p' /etc/resolv.conf)
+  # Whoever has no name server asks 127.0.0.1, Envoy too: anybody in the pod could answer there.
+  [ -n "$resolvers$remove" ] || fail 'no name server is in /etc/resolv.conf; name one by --resolver'
 fi
 
 # All users that there are, as ranges: in a user namespace it refuses those that it does not have.
@@ -123,7 +125,7 @@ RULES
 
 # One family: the chains at once, and then the way into them, where it is not there yet.
 redirect() {
-  rules | "$1-restore" --noflush || fail "$1 does not take the rules; it needs NET_ADMIN, and the kernel nat, owner and conntrack"
+  rules | "$1-restore" --wait --noflush || fail "$1 does not take the rules; it needs NET_ADMIN, and the kernel nat, owner and conntrack"
   for jump in 'filter OUTPUT WEIR_OUT' 'filter INPUT WEIR_IN' 'filter FORWARD WEIR_THROUGH' 'nat OUTPUT WEIR_OUT'; do
     set -- "$1" $jump
     "$1" -w -t "$2" -C "$3" -j "$4" 2>/dev/null || "$1" -w -t "$2" -I "$3" 1 -j "$4" || fail "$1 takes no rule in $3 of $2"

@@ -6,6 +6,7 @@ A way out carries MARKER: internet.py notes every packet that has it inside.
 """
 
 import ctypes
+import json
 import os
 import socket
 import ssl
@@ -120,6 +121,27 @@ def serve(port):
         connection.close()
 
 
+def raw(path):
+    """Sends each of the byte strings in a file by a connection of its own, to the port of HTTP at somebody else's."""
+
+    def send(what):
+        try:
+            with socket.create_connection(("20.0.0.2", 80)) as connection:
+                connection.settimeout(5)
+                connection.sendall(bytes.fromhex(what))
+                while connection.recv(65536):
+                    pass
+        except OSError:
+            pass
+
+    with open(path) as file:
+        threads = [threading.Thread(target=send, args=(what,)) for what in json.load(file)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def answer(question, address):
     end = question.index(b"\0", 12) + 5
     said = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + socket.inet_aton(address)
@@ -220,7 +242,8 @@ def main():
     if way in WAYS:
         WAYS[way]()
     else:
-        {"go-on": go_on, "serve": serve, "resolver": resolver, "stand-in": stand_in}[way]((sys.argv + [None])[2])
+        others = {"go-on": go_on, "serve": serve, "resolver": resolver, "stand-in": stand_in, "raw": raw}
+        others[way]((sys.argv + [None])[2])
 
 
 main()

@@ -6,7 +6,7 @@
 use std::thread;
 
 use crate::pod::{AGENT, PROXY, Pod};
-use crate::{POLICY, PRELUDE, agent};
+use crate::{POLICY, PRELUDE, READ_ONLY, agent, no_trap};
 
 const ATTACKER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sidecar/attacker.py");
 
@@ -150,4 +150,30 @@ fn nothing_goes_through_the_pod() {
     assert_eq!(ask(), "000");
     assert_eq!(pod.arrived(), Vec::<String>::new());
     assert_eq!(agent(&pod, "udp 20.0.0.1 9"), "refused");
+}
+
+/// Every case of tests/data/attacks.json, to port 80 of somebody else. The answers are those of the forward proxy, but that
+/// what is no HTTP is cut; what counts is what arrives.
+#[test]
+fn the_attacks_on_the_forward_proxy_reach_no_further() {
+    let Some(pod) = Pod::started(READ_ONLY) else { return };
+    let attacks = weir_cases::attacks();
+    let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let sent: Vec<String> = attacks.iter().map(|attack| hex(attack.bytes())).collect();
+    std::fs::write(pod.path("attacks.json"), serde_json::to_vec(&sent).expect("JSON")).expect("a file");
+    pod.arrived();
+    let file = pod.path("attacks.json");
+    let ran = pod.agent(&format!("{} {}", attack("raw"), file.display()));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = |reached: &String| {
+        let [method, host, path] = reached.split(' ').collect::<Vec<_>>()[..] else { panic!("{reached}") };
+        // Python's server takes two slashes at the beginning for one.
+        format!("20.0.0.1:80 {method} http://{host}{}", path.replacen("//", "/", 1))
+    };
+    let mut expected: Vec<String> = attacks.iter().flat_map(|attack| attack.reaches.iter().map(told)).collect();
+    let mut arrived = pod.requests();
+    expected.sort();
+    arrived.sort();
+    assert_eq!(arrived, expected);
+    no_trap(&pod);
 }

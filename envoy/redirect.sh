@@ -125,7 +125,7 @@ RULES
 
 # One family: the chains at once, and then the way into them, where it is not there yet.
 redirect() {
-  rules | "$1-restore" --wait --noflush || fail "$1 does not take the rules; it needs NET_ADMIN, and the kernel nat, owner and conntrack"
+  rules | "$1-restore" --wait --noflush || fail "$1 does not take the rules; it needs NET_ADMIN, and the kernel nat, owner, addrtype and conntrack"
   for jump in 'filter OUTPUT WEIR_OUT' 'filter INPUT WEIR_IN' 'filter FORWARD WEIR_THROUGH' 'nat OUTPUT WEIR_OUT'; do
     set -- "$1" $jump
     "$1" -w -t "$2" -C "$3" -j "$4" 2>/dev/null || "$1" -w -t "$2" -I "$3" 1 -j "$4" || fail "$1 takes no rule in $3 of $2"

@@ -158,8 +158,7 @@ fn nothing_goes_through_the_pod() {
 fn the_attacks_on_the_forward_proxy_reach_no_further() {
     let Some(pod) = Pod::started(READ_ONLY) else { return };
     let attacks = weir_cases::attacks();
-    let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let sent: Vec<String> = attacks.iter().map(|attack| hex(attack.bytes())).collect();
+    let sent: Vec<Vec<u8>> = attacks.iter().map(weir_cases::Attack::bytes).collect();
     std::fs::write(pod.path("attacks.json"), serde_json::to_vec(&sent).expect("JSON")).expect("a file");
     pod.arrived();
     let file = pod.path("attacks.json");
@@ -176,4 +175,18 @@ fn the_attacks_on_the_forward_proxy_reach_no_further() {
     arrived.sort();
     assert_eq!(arrived, expected);
     no_trap(&pod);
+}
+
+/// The sockets of a hot restart have no owner. Whoever asks there gets Envoy's listener, and a listener that is shut down
+/// connects to wherever one likes, as Envoy's user.
+#[test]
+fn an_agent_gets_no_socket_of_envoys() {
+    let Some(pod) = Pod::started(POLICY) else { return };
+    let abstracts = pod.agent("grep -o '@.*' /proc/net/unix").stdout;
+    assert_eq!(abstracts, "");
+    for user in [AGENT, 0] {
+        let ran = pod.as_user(user, &attack("hot-restart"));
+        assert!(ran.stderr.contains("ConnectionRefused"), "{ran:?}");
+    }
+    assert_eq!(pod.arrived(), Vec::<String>::new());
 }

@@ -59,6 +59,7 @@ fi
 
 # All users that there are, as ranges: in a user namespace it refuses those that it does not have.
 users() {
+  [ -r /proc/self/uid_map ] || { echo 0-4294967294 && return; }
   while read -r first _ count; do echo "$first-$((first + count - 1))"; done </proc/self/uid_map
 }
 
@@ -106,8 +107,6 @@ RULES
 -A WEIR_OUT -p tcp ! --syn -m conntrack --ctstate ESTABLISHED -j ACCEPT
 -A WEIR_OUT -p $icmp -m conntrack --ctstate ESTABLISHED --ctdir REPLY -j ACCEPT
 -A WEIR_OUT -p $icmp -m conntrack --ctstate RELATED -j ACCEPT
-RULES
-  cat <<RULES
 -A WEIR_OUT -j REJECT
 :WEIR_IN - [0:0]
 -A WEIR_IN -i lo -j ACCEPT
@@ -125,7 +124,7 @@ RULES
 
 # One family: the chains at once, and then the way into them, where it is not there yet.
 redirect() {
-  rules | "$1-restore" --wait --noflush || fail "$1 does not take the rules; it needs NET_ADMIN, and the kernel nat, owner, addrtype and conntrack"
+  rules | "$1-restore" --wait --noflush || fail "$1 does not take the rules; it needs NET_ADMIN, and the kernel nat, owner, addrtype, conntrack"
   for jump in 'filter OUTPUT WEIR_OUT' 'filter INPUT WEIR_IN' 'filter FORWARD WEIR_THROUGH' 'nat OUTPUT WEIR_OUT'; do
     set -- "$1" $jump
     "$1" -w -t "$2" -C "$3" -j "$4" 2>/dev/null || "$1" -w -t "$2" -I "$3" 1 -j "$4" || fail "$1 takes no rule in $3 of $2"

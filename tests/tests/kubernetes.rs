@@ -112,6 +112,8 @@ fn nobody_but_envoy_is_free_and_nobody_can_undo_the_rules() {
     let context = |container: &Container| container.security_context.clone().expect("a security context");
     let free = context(&init[1]).run_as_user.expect("a user");
     assert_eq!(init[0].args.clone().unwrap_or_default(), ["--proxy-uid", &free.to_string()]);
+    // The sockets of a hot restart have no owner: everybody in the pod could speak to them.
+    assert!(init[1].args.clone().unwrap_or_default().contains(&"--disable-hot-restart".to_owned()));
     let script = fs::read_to_string(Path::new(ENVOY).join("redirect.sh")).expect("redirect.sh");
     assert!(script.contains(&format!("proxy_uid={free} ")), "the script's own default is another");
     for container in init.iter().skip(1).chain(&spec.containers) {

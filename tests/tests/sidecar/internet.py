@@ -3,8 +3,8 @@
     internet.py FOLDER
 
 At each of its addresses it answers HTTP on 80 and 8080, HTTPS on 443, and takes whatever comes by TCP on 22 and by UDP on
-443 and 9. Name servers are on 10.1.0.1 (the pod's own) and on 20.0.0.53; FOLDER/names says what names lead to. Everything
-that arrives is noted in FOLDER/received, one line of JSON each, before it is answered.
+443 and 9. 20.0.0.3 breaks TLS off. Name servers are on 10.1.0.1 (the pod's own) and on 20.0.0.53; FOLDER/names says what
+names lead to. Everything that arrives is noted in FOLDER/received, one line of JSON each, before it is answered.
 """
 
 import http.server
@@ -18,6 +18,8 @@ import sys
 import threading
 
 FOLDER = sys.argv[1]
+# See attacker.py.
+MARKER = b"weir-leak!"
 ADDRESSES = ["20.0.0.1", "20.0.0.2", "20.0.0.53", "10.1.0.1", "2600:1::1", "2600:1::2"]
 NAMES = json.load(open(os.path.join(FOLDER, "names")))
 LOG = open(os.path.join(FOLDER, "received"), "a")
@@ -45,7 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_HEAD = do_POST = answer
+    do_GET = do_HEAD = do_POST = do_OPTIONS = answer
 
     def log_message(self, *_):
         pass
@@ -94,6 +96,30 @@ def datagrams(address, port):
             note(f"{address}:{port}/udp", "datagram")
 
 
+def cut(address):
+    """Takes TCP connections on 443 and breaks one off when the client says so, or gives what it got into the log."""
+    listener = socket.create_server((address, 443))
+    while True:
+        connection, _ = listener.accept()
+        got = b""
+        while not got.endswith(b"cut") and (more := connection.recv(4096)):
+            got += more
+            if not got.startswith(b"\x16"):
+                note(f"{address}:443", f"bytes that are no hello: {got[:20]!r}")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+
+def watch():
+    """Notes every packet that has the marker inside, whatever it is."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as taker:
+        taker.bind(("eth0", 0))
+        while True:
+            packet, (_, _, kind, _, _) = taker.recvfrom(65535)
+            if kind != socket.PACKET_OUTGOING and MARKER in packet:
+                note("eth0", "the marker")
+
+
 def name_server(address):
     """Answers A and AAAA questions by NAMES (RFC 1035)."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -126,6 +152,7 @@ def main():
         loops.append((Server(address, 443, context).serve_forever, ()))
         loops += [(swallow, (address, 22)), (datagrams, (address, 443)), (datagrams, (address, 9))]
     loops += [(name_server, (address,)) for address in ("10.1.0.1", "20.0.0.53")]
+    loops += [(cut, ("20.0.0.3",)), (watch, ())]
     for loop, arguments in loops:
         threading.Thread(target=loop, args=arguments, daemon=True).start()
     # Sockets are bound in the threads: a question to the last of them says that all are.

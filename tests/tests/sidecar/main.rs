@@ -8,6 +8,7 @@
     reason = "clippy takes only the test functions themselves for tests"
 )]
 
+mod breaking;
 mod pod;
 
 use pod::Pod;
@@ -432,6 +433,13 @@ fn the_script_says_what_is_wrong_and_changes_nothing() {
     }
     let ran = pod.redirect_may_fail(&["--help"]);
     assert!(ran.code == Some(0) && ran.stdout.contains("--proxy-uid UID"), "{ran:?}");
+    // A line that says nothing is no name server, and one with a star names no files.
+    for (line, says) in [("options ndots:1", "no name server"), ("nameserver *", "the resolver \"*\" is no address")] {
+        std::fs::write(pod.path("resolv.conf"), format!("{line}\n")).expect("a file");
+        let ran = pod.redirect_may_fail(&[]);
+        assert!(ran.code == Some(1) && ran.stderr.contains(says), "{line}: {ran:?}");
+    }
+    std::fs::write(pod.path("resolv.conf"), "nameserver\t10.1.0.1\r\n").expect("a file");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../envoy/redirect.sh");
     let ran = pod.as_user(pod::AGENT, script);
     assert!(ran.code == Some(1) && ran.stderr.contains("NET_ADMIN"), "{ran:?}");

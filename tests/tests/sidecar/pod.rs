@@ -30,6 +30,7 @@ const NAMES: &str = r#"{
     "evil.example": ["20.0.0.2", "2600:1::2"],
     "inside.example.com": ["10.1.0.1"],
     "metadata.example.com": ["169.254.169.254"],
+    "cut.example.com": ["20.0.0.3"],
     "self": ["20.0.0.53"]
 }"#;
 
@@ -124,7 +125,7 @@ impl Pod {
             .args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"])
             .args(["/run/envoy", "--config-path", "/etc/envoy/sidecar.yaml"])
             // The access log would otherwise be seconds behind.
-            .args(["--concurrency", "2", "--file-flush-interval-msec", "50"])
+            .args(["--disable-hot-restart", "--concurrency", "2", "--file-flush-interval-msec", "50"])
             .stdin(Stdio::null())
             .stdout(access)
             .stderr(log);

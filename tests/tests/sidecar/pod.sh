@@ -22,7 +22,7 @@ outside ip link set lo up
 outside ip address add 10.1.0.1/24 dev eth0
 outside ip -6 address add fd00:1::1/64 dev eth0 nodad
 outside ip link set eth0 up
-for last in 1 2 53; do
+for last in 1 2 3 53; do
   outside ip address add 20.0.0.$last/32 dev lo
   outside ip -6 address add 2600:1::$last/128 dev lo nodad
 done

@@ -21,9 +21,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The binary, without colour and without what a developer's environment may hold.
+/// The binary, without colour and without what a developer's environment may hold. Nor does it ignore a signal because
+/// whoever started this test did: `nohup` ignores one, a shell's `&` two more, and children inherit that.
 fn weir() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,QUIT,TERM", env!("CARGO_BIN_EXE_weir")]);
     for variable in ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"] {
         command.env_remove(variable);
     }

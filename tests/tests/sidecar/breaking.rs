@@ -8,8 +8,6 @@ use std::thread;
 use crate::pod::{AGENT, PROXY, Pod};
 use crate::{POLICY, PRELUDE, READ_ONLY, agent, no_trap};
 
-const ATTACKER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sidecar/attacker.py");
-
 /// Those of `attacker.py` that arrive where no rule holds them back.
 const WAYS: &[&str] = &[
     "a foreign source, to one's own address",
@@ -32,7 +30,7 @@ const WAYS: &[&str] = &[
 const MARKER: &str = "eth0 the marker";
 
 fn attack(way: &str) -> String {
-    format!("exec /usr/bin/env python3 {ATTACKER} \"{way}\"")
+    format!("exec /usr/bin/env python3 $ATTACKER \"{way}\"")
 }
 
 #[test]

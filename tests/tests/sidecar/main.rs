@@ -440,8 +440,7 @@ fn the_script_says_what_is_wrong_and_changes_nothing() {
         assert!(ran.code == Some(1) && ran.stderr.contains(says), "{line}: {ran:?}");
     }
     std::fs::write(pod.path("resolv.conf"), "nameserver\t10.1.0.1\r\n").expect("a file");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../envoy/redirect.sh");
-    let ran = pod.as_user(pod::AGENT, script);
+    let ran = pod.as_user(pod::AGENT, &pod.path("redirect.sh").display().to_string());
     assert!(ran.code == Some(1) && ran.stderr.contains("NET_ADMIN"), "{ran:?}");
     assert_eq!(pod.as_root("iptables-save | grep WEIR").stdout, "");
 }

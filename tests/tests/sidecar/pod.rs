@@ -73,6 +73,10 @@ impl Pod {
         write("etc/weir.wasm", &fs::read(ok(Plugin::locate()).path()).expect("the plugin"));
 
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sidecar");
+        // What others than this user run: they may not be able to enter the checkout.
+        for script in [Path::new(SHIPPED).join("redirect.sh"), source.join("attacker.py")] {
+            fs::copy(&script, folder.path().join(script.file_name().expect("a file"))).expect("a script");
+        }
         let mut holder = namespaces()
             .args(["--", "bash"])
             .arg(source.join("pod.sh"))
@@ -111,7 +115,7 @@ impl Pod {
     /// Runs `redirect.sh` as the init container does.
     pub(crate) fn redirect_may_fail(&self, arguments: &[&str]) -> Ran {
         let mut command = self.enter();
-        command.arg(format!("{SHIPPED}/redirect.sh")).args(arguments);
+        command.arg(self.path("redirect.sh")).args(arguments);
         run(command)
     }
 
@@ -259,6 +263,7 @@ impl Pod {
             .args(["--wd=/", "--"])
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("ATTACKER", self.path("attacker.py"))
             .env("CURL_CA_BUNDLE", self.path("origin.pem"));
         command
     }

@@ -1,3 +1,4 @@
 //! Benchmarks live in `benches/`, their committed results in `results/`.
 
+pub mod requests;
 pub mod rounds;

@@ -63,7 +63,7 @@ users() {
   while read -r first _ count; do echo "$first-$((first + count - 1))"; done </proc/self/uid_map
 }
 
-# The rules of one family for iptables-restore. TABLES, LOOPBACK, ICMP and REJECT differ between the two.
+# The rules of one family for iptables-restore. What differs between the two is set where the families are gone through.
 rules() {
   cat <<RULES
 *nat

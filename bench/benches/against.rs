@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use weir_bench::requests::{ALLOWED, PRESET, READ_ONLY, REFUSED};
 use weir_bench::rounds::{Variant, compare};
 use weir_envoy::{Launch, Plugin, Running, StandIn};
 use weir_tests::connect;
@@ -19,16 +20,6 @@ use weir_tests::proxy::ok;
 const ROUNDS_EACH: u32 = 13;
 /// So many rounds' work before the first that counts: V8 compiles what runs often a second time.
 const WARM: u32 = 6;
-const READ_ONLY: &[u8] =
-    br#"{"internet_access": "on", "allowlist": {"preset": "common-dependencies"}, "methods": "read-only"}"#;
-/// Restricted methods would refuse every tunnel.
-const PRESET: &[u8] = br#"{"internet_access": "on", "allowlist": {"preset": "common-dependencies"}}"#;
-/// Ten headers, as a package manager sends them.
-const ALLOWED: &[u8] = b"GET /simple/requests/ HTTP/1.1\r\nhost: pypi.org\r\nuser-agent: pip/23.2.1\r\n\
-    accept: application/vnd.pypi.simple.v1+json, text/html; q=0.1\r\naccept-encoding: gzip, deflate\r\n\
-    cache-control: max-age=0\r\nconnection: keep-alive\r\nif-none-match: \"abcdef0123456789\"\r\nx-one: 1\r\n\
-    x-two: 2\r\nx-three: 3\r\n\r\n";
-const REFUSED: &[u8] = b"GET /simple/requests/ HTTP/1.1\r\nhost: evil.example\r\nuser-agent: pip/23.2.1\r\n\r\n";
 
 fn main() {
     // Cargo adds an option of its own.

@@ -24,7 +24,7 @@ const POLICY: &[u8] = br#"{"internet_access": "on", "tls": "inspected", "methods
 const PASSTHROUGH: &[u8] = br#"{"internet_access": "on",
     "allowlist": {"preset": "common-dependencies", "domains": ["example.com"]}}"#;
 const HOST: &str = "pypi.org";
-/// With host and connection ten headers, as a package manager sends them; the same as in `request.rs`.
+/// With host and connection ten headers, as a package manager sends them; the same as in `requests.rs`.
 const HEADERS: [(&str, &str); 8] = [
     ("user-agent", "pip/23.2.1"),
     ("accept", "application/vnd.pypi.simple.v1+json, text/html; q=0.1"),

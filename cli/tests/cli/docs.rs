@@ -9,7 +9,18 @@ use super::run;
 
 /// Folders of the repository: code that begins with one of these names a file in it.
 const FOLDERS: [&str; 12] = [
-    "bench/", "cli/", "docs/", "envoy/", "examples/", "filter/", "issuer/", "module/", "policy/", "presets/", "tests/", ".ci/",
+    "bench/",
+    "cli/",
+    "docs/",
+    "envoy/",
+    "examples/",
+    "filter/",
+    "issuer/",
+    "module/",
+    "policy/",
+    "presets/",
+    "tests/",
+    ".ci/",
 ];
 /// The longest line, in characters. A row of a table cannot be broken, so it may be longer.
 const LONGEST: usize = 120;

@@ -265,7 +265,7 @@ impl Policy {
         self.entries.iter().map(|listed| Entry { listed, inherited: &self.limits })
     }
 
-    /// Decides one request, or one TLS connection ([`Request::unopened_tls`]). Allocates nothing for
+    /// Decides one request, or one TLS connection ([`Request::tls_passthrough`]). Allocates nothing for
     /// an allowed request, unless paths matter and its path has to be normalised first.
     pub fn decide<'p>(&'p self, request: &Request<'_>) -> Decision<'p> {
         match self.check(request) {
@@ -282,7 +282,7 @@ impl Policy {
         let authority = Authority::parse(request.authority).map_err(|_| (Reason::AuthorityInvalid, None))?;
         // A CONNECT must name a port (RFC 9110 section 9.3.6), and a name in a hello has none.
         let is_malformed = match request.transport {
-            Transport::Unopened { .. } => authority.port.is_some(),
+            Transport::Passthrough { .. } => authority.port.is_some(),
             Transport::Cleartext | Transport::Tls { .. } => request.is_connect() && authority.port.is_none(),
         };
         if is_malformed {
@@ -411,7 +411,7 @@ fn refused_path(request: &Request<'_>, limits: &Limits) -> bool {
 fn refused_tls_name(request: &Request<'_>, host: Host<'_>) -> bool {
     match (request.transport, host) {
         // Of TLS that nobody opens the host is the name itself.
-        (Transport::Cleartext | Transport::Unopened { .. }, _) => false,
+        (Transport::Cleartext | Transport::Passthrough { .. }, _) => false,
         (Transport::Tls { server_name }, Host::Name(name)) => {
             let server_name = server_name.strip_suffix(b".").unwrap_or(server_name);
             !server_name.eq_ignore_ascii_case(name.as_bytes())

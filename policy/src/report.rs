@@ -147,13 +147,12 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// One line of JSON for the audit log. `request_id` is what `x-request-id` holds, or what else the
-    /// access log names the request or connection by.
-    pub fn audit_record(&self, request_id: &[u8]) -> String {
+    /// One line of JSON for the audit log.
+    pub fn audit_record(&self) -> String {
         let authority = Authority::parse(self.request.authority).ok();
         let port = match (self.request.transport, authority) {
             // It came with the connection, whatever the hello says.
-            (Transport::Unopened { port }, _) => (port != 0).then_some(port),
+            (Transport::Passthrough { port }, _) => (port != 0).then_some(port),
             (transport, authority) => authority.map(|it| it.port.unwrap_or_else(|| transport.default_port())),
         };
         let path = (self.decision.reason() == Some(Reason::PathNotAllowed)).then(|| {
@@ -169,7 +168,7 @@ impl<'a> Report<'a> {
             path,
             rule: self.rule.as_deref(),
             policy: self.policy.name(),
-            request_id: printable(request_id, MAX_REQUEST_ID),
+            request_id: printable(self.request.id, MAX_REQUEST_ID),
         })
     }
 

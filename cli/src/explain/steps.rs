@@ -53,19 +53,19 @@ fn taken(document: &Document, request: &Request<'_>, decision: &Decision<'_>, na
         },
         "allowlist" => decision.rule().map(|rule| rule.to_string()).unwrap_or_default(),
         "port" => format!("{} (allowed: {})", port(request), limits::ports(limits)),
-        "method" if is_unopened(request) => "TLS that nobody opens, and nothing inside is restricted".to_owned(),
+        "method" if is_passthrough(request) => "TLS that nobody opens, and nothing inside is restricted".to_owned(),
         "method" if request.is_connect() && limits.concern_the_inside() => {
             "a tunnel, whose inside is decided too".to_owned()
         }
         "method" if request.is_connect() => "a tunnel, and nothing inside is restricted".to_owned(),
         "method" => format!("{} (allowed: {})", shown(request.method), limits::methods(limits)),
-        "path" if request.is_connect() || is_unopened(request) => "a tunnel has none".to_owned(),
+        "path" if request.is_connect() || is_passthrough(request) => "a tunnel has none".to_owned(),
         "path" => format!("{} (allowed: {})", shown(request.path), limits::paths(limits)),
         "TLS name" => match request.transport {
             Transport::Tls { server_name: b"" } => "none, as for every address".to_owned(),
             Transport::Tls { server_name } => shown(server_name),
             Transport::Cleartext => "no TLS here".to_owned(),
-            Transport::Unopened { .. } => "the host itself".to_owned(),
+            Transport::Passthrough { .. } => "the host itself".to_owned(),
         },
         _ => String::new(),
     }
@@ -80,10 +80,10 @@ fn refused(document: &Document, request: &Request<'_>, decision: &Decision<'_>, 
         Reason::AuthorityInvalid if request.is_connect() && Authority::parse(request.authority).is_ok() => {
             format!("\"{}\" names no port", shown(request.authority))
         }
-        Reason::AuthorityInvalid if is_unopened(request) && request.authority.is_empty() => {
+        Reason::AuthorityInvalid if is_passthrough(request) && request.authority.is_empty() => {
             "the TLS hello names no host, or there is no TLS".to_owned()
         }
-        Reason::AuthorityInvalid if is_unopened(request) => {
+        Reason::AuthorityInvalid if is_passthrough(request) => {
             format!("the TLS hello names \"{}\", which is no host", shown(request.authority))
         }
         Reason::AuthorityInvalid => format!("\"{}\" is no host[:port]", shown(request.authority)),
@@ -100,21 +100,21 @@ fn refused(document: &Document, request: &Request<'_>, decision: &Decision<'_>, 
         Reason::UpgradeNotAllowed => "an upgrade would hide the methods that follow".to_owned(),
         Reason::TunnelNotInspected => {
             let what = if limits.methods.are_restricted() { "methods" } else { "paths" };
-            let unseen = if is_unopened(request) { "opens this connection" } else { "looks into this tunnel" };
+            let unseen = if is_passthrough(request) { "opens this connection" } else { "looks into this tunnel" };
             format!("{what} are restricted, and nobody {unseen}")
         }
         Reason::PathNotAllowed => format!("{} (allowed: {})", shown(request.path), limits::paths(limits)),
         Reason::TlsNameMismatch => match request.transport {
             Transport::Tls { server_name: b"" } => "the TLS hello names no host".to_owned(),
             Transport::Tls { server_name } => format!("the TLS hello names {}", shown(server_name)),
-            Transport::Cleartext | Transport::Unopened { .. } => String::new(),
+            Transport::Cleartext | Transport::Passthrough { .. } => String::new(),
         },
     }
 }
 
 /// Whether this is TLS that Envoy passes on as it is.
-pub(super) fn is_unopened(request: &Request<'_>) -> bool {
-    matches!(request.transport, Transport::Unopened { .. })
+pub(super) fn is_passthrough(request: &Request<'_>) -> bool {
+    matches!(request.transport, Transport::Passthrough { .. })
 }
 
 fn host(request: &Request<'_>) -> String {

@@ -33,7 +33,7 @@ pub(super) enum Scheme {
     /// No URL at all: the `host:port` of a CONNECT.
     Tunnel,
     /// TLS that nobody opens, to a `host:port`.
-    Unopened {
+    TlsPassthrough {
         /// The port; 443 where none is written.
         port: u16,
     },
@@ -84,7 +84,7 @@ impl<'u> Target<'u> {
         let Some(split) = split else {
             return match method {
                 b"CONNECT" => Ok(Target { scheme: Scheme::Tunnel, authority: url, path: b"" }),
-                b"TLS" => unopened(url),
+                b"TLS" => passthrough(url),
                 _ => Err(NoTarget::Relative(shown(url))),
             };
         };
@@ -130,7 +130,7 @@ impl<'u> Target<'u> {
         if self.authority.first() == Some(&b'[') {
             return b"";
         }
-        let host = if let Scheme::Unopened { .. } = self.scheme {
+        let host = if let Scheme::TlsPassthrough { .. } = self.scheme {
             // As it is in the audit record.
             self.authority
         } else {
@@ -153,7 +153,7 @@ impl<'u> Target<'u> {
 }
 
 /// Cuts the port off, which the connection has and the name in its hello has not.
-fn unopened(written: &[u8]) -> Result<Target<'_>, NoTarget> {
+fn passthrough(written: &[u8]) -> Result<Target<'_>, NoTarget> {
     let colon = written.iter().rposition(|&byte| byte == b':').filter(|_| written.last() != Some(&b']'));
     let (authority, port) = match colon.and_then(|colon| written.split_at_checked(colon)) {
         Some((authority, port)) => (authority, port.get(1..).unwrap_or_default()),
@@ -162,7 +162,7 @@ fn unopened(written: &[u8]) -> Result<Target<'_>, NoTarget> {
     let digits = str::from_utf8(port).ok().filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
     let port = digits.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
     let port = port.ok_or_else(|| NoTarget::Port(shown(written)))?;
-    Ok(Target { scheme: Scheme::Unopened { port }, authority, path: b"" })
+    Ok(Target { scheme: Scheme::TlsPassthrough { port }, authority, path: b"" })
 }
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
             ("0x7f.1", "0x7f.1", 443),
         ] {
             let target = Target::of(b"TLS", written.as_bytes()).unwrap();
-            assert_eq!(target.scheme, Scheme::Unopened { port }, "{written}");
+            assert_eq!(target.scheme, Scheme::TlsPassthrough { port }, "{written}");
             assert_eq!(target.server_name(), name.as_bytes(), "{written}");
         }
         for written in ["a.com:", "a.com:0", "a.com:65536", "a.com:+443", "a.com:https"] {

@@ -76,11 +76,78 @@ fn exit_codes_and_reasons() {
         (&["GET", "http://github.com/", "-H", "content-length: 5"], 3, "body-not-allowed"),
         (&["GET", "http://github.com/", "-H", "X-HTTP-Method: PUT"], 3, "method-override"),
         (&["GET", "http://github.com/", "-H", "upgrade: websocket"], 3, "upgrade-not-allowed"),
+        (&["GET", "http://github.com/", "-H", "x_http_method_override: DELETE"], 3, "method-override"),
+        (&["GET", "http://github.com/", "-H", "X-HTTP_Method: PUT"], 3, "method-override"),
+        (&["GET", "http://github.com/", "-H", "x-http-methods: PUT"], 0, ""),
+        (&["GET", "http://github.com/", "-H", "content-length: 0"], 0, ""),
+        (&["GET", "http://github.com/", "-H", "content-length:"], 3, "body-not-allowed"),
+        (&["GET", "http://github.com/", "-H", "content-length: 0", "-H", "content-length: 5"], 3, "body-not-allowed"),
+        (&["GET", "http://github.com/", "-H", "Transfer-Encoding: chunked"], 3, "body-not-allowed"),
+        (&["GET", "http://github.com/", "-H", ":protocol: websocket"], 3, "upgrade-not-allowed"),
+        (&["GET", "http://github.com/", "-H", "upgrade: websocket", "--body"], 3, "upgrade-not-allowed"),
     ] {
         let ran = explain(&[arguments, &["--json"]].concat());
         assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.stderr);
         assert_eq!(ran.json()["reason"].as_str().unwrap_or_default(), reason, "{arguments:?}");
     }
+}
+
+/// A request of the tables as arguments; `None` where it cannot be written as such.
+fn arguments(request: &weir_cases::RequestCase) -> Option<Vec<String>> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok().filter(|text| !text.contains('\0'));
+    let (method, authority) = (text(request.method())?, text(request.authority()?)?);
+    if request.tls.is_some() || method.starts_with('-') || method == "TLS" {
+        return None;
+    }
+    let url = match request.path() {
+        None if method == "CONNECT" => authority,
+        Some(path) if method != "CONNECT" && path.starts_with(b"/") => {
+            let path = text(path).filter(|path| !path.contains('#'))?;
+            if authority.contains(['/', '?', '#']) {
+                return None;
+            }
+            format!("http://{authority}{path}")
+        }
+        _ => return None,
+    };
+    if url.starts_with('-') || method == "CONNECT" && url.contains("://") {
+        return None;
+    }
+    let mut arguments = vec![method, url];
+    let framing = match request.framing() {
+        None => None,
+        Some(weir_cases::Framing::Length) => Some(("content-length", "5")),
+        Some(weir_cases::Framing::ZeroLength) => Some(("content-length", "0")),
+        Some(weir_cases::Framing::Chunked | weir_cases::Framing::ChunkedEmpty) => {
+            Some(("transfer-encoding", "chunked"))
+        }
+    };
+    let upgrade = request.upgrade.as_deref().map(|protocol| ("upgrade", protocol));
+    for (name, value) in framing.into_iter().chain(upgrade) {
+        arguments.extend(["-H".to_owned(), format!("{name}: {value}")]);
+    }
+    for (name, value) in &request.headers {
+        let value = text(value).filter(|value| value.trim() == value && name != "host")?;
+        arguments.extend(["-H".to_owned(), format!("{name}: {value}")]);
+    }
+    Some(arguments)
+}
+
+#[test]
+fn every_request_of_the_tables_is_explained_as_the_plugin_decides_it() {
+    let mut compared = 0;
+    for group in weir_cases::decisions() {
+        let Ok(policy) = String::from_utf8(group.document()) else { continue };
+        for case in &group.cases {
+            let Some(arguments) = arguments(&case.request) else { continue };
+            let explained = of(&policy, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+            let id = format!("{}/{}", group.id, case.id);
+            assert_eq!(explained["reason"].as_str().unwrap_or("allow"), case.expect, "{id}: {explained}");
+            assert!(case.rule.is(explained["rule"].as_str()), "{id}: {}", explained["rule"]);
+            compared += 1;
+        }
+    }
+    assert!(compared > 500, "{compared}");
 }
 
 #[test]

@@ -30,21 +30,22 @@ An https or wss URL reaches a proxy as CONNECT host:443. With \"tls\": \"passthr
 sees, and what is decided; with \"inspected\" the request inside is decided too. The URL is taken as it is
 written: nothing is decoded or repaired.
 
-TLS is what the plugin's audit records call a connection that Envoy passes on unopened (in a sidecar, at an
-egress gateway): decided by the name in its hello and its port, and cut without a word where it is refused.
-TLS :443 is one whose hello names no host, as for every address.
+TLS is what the plugin's audit records call a connection under TLS passthrough (in a sidecar, at an egress
+gateway): decided by the server name in its ClientHello and its port, and closed without an answer where it is
+refused. TLS :443 is one whose ClientHello names no host, as for every address.
 
 --json prints one object, whose fields are:
   decision     \"allow\", \"deny\", or \"would-deny\" where the policy only audits
   reason       the reason's code, and the step that refused (null when allowed)
   step
   rule         the entry that decided, or null
+  place        where it stands in the policy, or null
   host         as the plugin names it
-  method       of the request that was decided: CONNECT where that was the tunnel, TLS where nobody opens it
+  method       of the request that was decided: CONNECT for the tunnel, TLS under TLS passthrough
   policy       the policy's name
-  status       403 where the plugin answers itself, null where the request goes on or the connection is cut
+  status       403 where the plugin answers itself, null where the request goes on or the connection is closed
   proxy_error  the value of x-proxy-error, or null
-  header       the value of x-weir-decision (what is allowed or cut has it in the access log alone)
+  header       the value of x-weir-decision (of what is allowed or closed it is in the access log alone)
   problem      the body of the refusal, or null
   sent_as      what reaches the proxy, in order
   steps        [{\"request\", \"name\", \"passed\", \"found\"}]
@@ -58,7 +59,7 @@ pub(crate) struct Explain {
     /// Policy document (JSON); - is standard input
     #[arg(long, short, value_name = "FILE")]
     policy: PathBuf,
-    /// Method, byte for byte: get is not GET; TLS for a connection that nobody opens
+    /// Method, byte for byte: get is not GET; TLS for a connection under TLS passthrough
     method: OsString,
     /// URL, or host:port after CONNECT and TLS
     url: OsString,
@@ -98,7 +99,7 @@ impl Explain {
             }
         };
         if matches!(target.scheme, Scheme::TlsPassthrough { .. }) && (self.body || !self.headers.is_empty()) {
-            mistake("nobody sees headers or a body in TLS that is not opened: leave --header and --body out");
+            mistake("under TLS passthrough headers and body are not seen: leave --header and --body out");
             return Exit::Mistake;
         }
         let mut headers = Vec::new();
@@ -185,7 +186,7 @@ impl Sent<'_> {
                 if server_name.is_empty() { "no name".to_owned() } else { shown(server_name) }
             ),
             Transport::Passthrough { port } if self.authority.is_empty() => {
-                format!("TLS to port {port} with a hello that names no host")
+                format!("TLS to port {port} with a ClientHello that names no host")
             }
             Transport::Passthrough { port } => format!("TLS to {} at port {port}", shown(&self.authority)),
         }
@@ -224,7 +225,7 @@ fn sent<'t>(
     sent
 }
 
-/// Whether this opens a tunnel that Envoy looks into.
+/// Whether this opens a tunnel that Envoy inspects.
 fn is_inspected(document: &Document, connect: &Request<'_>) -> bool {
     document.policy.tunnel(connect).is_some_and(|tunnel| tunnel.tls == Tls::Inspected)
 }
@@ -265,7 +266,7 @@ impl<'a> Explanation<'a> {
                 data(format_args!("  {mark} {name:16} {found}"));
             }
             let report = Report::new(&self.document.policy, request, decision);
-            let rule = decision.rule().map(|rule| format!(" by {rule}")).unwrap_or_default();
+            let rule = decision.entry().map(|entry| format!(" by {entry}")).unwrap_or_default();
             match decision.reason() {
                 None => data(format_args!("{}{rule}", paint(GOOD, report.outcome()))),
                 Some(reason) => {
@@ -287,7 +288,7 @@ impl<'a> Explanation<'a> {
     fn object(&self) -> Value {
         let Some((_, request, decision, _)) = self.taken.last() else { return Value::Null };
         let report = Report::new(&self.document.policy, request, decision);
-        // A connection that nobody opens is cut instead: there is nothing to answer in.
+        // A connection under TLS passthrough is closed instead: there is nothing to answer in.
         let refused = report.outcome() == "deny" && !is_passthrough(request);
         let reason = decision.reason();
         let steps: Vec<Value> = self
@@ -302,7 +303,8 @@ impl<'a> Explanation<'a> {
             "decision": report.outcome(),
             "reason": reason.map(Reason::code),
             "step": reason.map(Reason::step),
-            "rule": decision.rule().map(|rule| rule.to_string()),
+            "rule": decision.entry().map(|entry| entry.to_string()),
+            "place": decision.entry().map(weir_policy::Entry::place),
             "host": report.host(),
             "method": report.method(),
             "policy": self.document.policy.name(),
@@ -324,9 +326,12 @@ fn problem(report: &Report<'_>) -> Value {
 fn notes(explanation: &Explanation<'_>, target: &Target<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     if matches!(target.scheme, Scheme::TlsPassthrough { .. }) {
-        notes.push("where Envoy opens TLS, or a client asks a proxy for a tunnel, other things are seen: see https:// and CONNECT".to_owned());
+        notes.push(
+            "where Envoy terminates TLS, or a client asks a proxy for a tunnel, more is seen: try https:// and CONNECT"
+                .to_owned(),
+        );
         if explanation.taken.iter().any(|(_, _, decision, _)| !decision.is_allowed()) {
-            notes.push("the client sees the end of the connection and no reason; the audit record has it".to_owned());
+            notes.push("the client sees the connection closed and no reason; the audit record has it".to_owned());
         }
     }
     let inspected =
@@ -335,7 +340,7 @@ fn notes(explanation: &Explanation<'_>, target: &Target<'_>) -> Vec<String> {
         notes.push("the request itself stays inside the tunnel: the plugin sees the CONNECT alone".to_owned());
     }
     if target.is_tunnelled() && inspected {
-        notes.push("this holds where Envoy looks into TLS, as inspecting-proxy.yaml does".to_owned());
+        notes.push("this holds where Envoy inspects TLS, as in inspecting-proxy.yaml".to_owned());
     }
     if target.scheme == Scheme::Ws {
         notes.push(format!(

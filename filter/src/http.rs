@@ -77,7 +77,7 @@ impl Http {
         }
         match policy.tunnel(request) {
             Some(tunnel) if !announce(&tunnel) && tunnel.tls == Tls::Inspected && decision.is_allowed() => {
-                Decision::Deny { reason: Reason::TunnelNotInspected, rule: decision.rule() }
+                Decision::Deny { reason: Reason::TunnelNotInspected, entry: decision.entry() }
             }
             _ => decision,
         }

@@ -1,4 +1,6 @@
-//! What is wrong with a policy document, told to the person who wrote it.
+//! What is wrong with a policy document, for the person who wrote it.
+//!
+//! The messages are written by hand: many have parts that stand only sometimes, and the plugin carries them.
 
 use std::fmt;
 
@@ -47,6 +49,8 @@ impl std::error::Error for Mistakes {}
 pub struct Mistake {
     /// The path of the value, such as `allowlist.domains[3].methods[0]`; empty for the document.
     pub place: String,
+    /// Which of the equal keys at that place is meant, from 0: the second of two has 1. 0 for what is about a value.
+    pub occurrence: usize,
     /// What is wrong there.
     pub problem: Problem,
 }
@@ -149,7 +153,7 @@ pub enum Problem {
         /// The pattern.
         found: String,
     },
-    /// A rule that restricts methods or paths, and says that nobody looks into the TLS that hides them.
+    /// A rule that restricts methods or paths, and has the TLS that hides them passed through.
     HiddenByTls,
     /// More names than the automaton can hold.
     TooLarge,

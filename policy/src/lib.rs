@@ -29,19 +29,24 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod audit;
 mod authority;
 mod config;
 mod decision;
-mod document;
 mod domain_set;
+mod entry;
 mod error;
+mod fields;
 mod git;
+mod json;
 mod labels;
+mod limits;
 mod lists;
 mod method;
 mod order;
 mod path;
 mod pattern;
+mod place;
 mod policy;
 pub mod preset;
 mod protobuf;
@@ -49,12 +54,17 @@ mod reader;
 mod report;
 mod request;
 mod special_name;
+mod words;
 
+pub use audit::{Audit, AuditLog, Detail, Mode};
 pub use authority::{Authority, Host, InvalidAuthority, Name};
-pub use decision::{Decision, Reason, Rule};
+pub use decision::{Decision, Reason};
+pub use entry::{Entry, Layer};
 pub use error::{Mistake, Mistakes, Problem};
+pub use limits::{Limits, Ports, Tls};
 pub use method::{Methods, READ_ONLY};
+pub use path::PathPrefix;
 pub use pattern::{Covers, Pattern, PatternError, PatternProblem};
-pub use policy::{Audit, AuditLog, Detail, Entry, Layer, Limits, Mode, PathPrefix, Policy, Ports, Tls, Tunnel};
+pub use policy::{Policy, Tunnel};
 pub use report::Report;
 pub use request::{Request, Transport};

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::audit::{Detail, Mode};
 use crate::authority::Authority;
 use crate::decision::{Decision, Reason};
-use crate::policy::{Detail, Mode, Policy};
+use crate::policy::Policy;
 use crate::request::{Request, Transport};
 
 /// The longest host that is shown, in bytes: a whole valid name.
@@ -31,7 +32,7 @@ pub struct Report<'a> {
 
 /// RFC 9457 section 3.1, and the members that explain a refusal.
 #[derive(Serialize)]
-struct Problem<'a> {
+struct ProblemDetails<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
@@ -75,7 +76,7 @@ impl<'a> Report<'a> {
             decision,
             host: shown_host(request.authority),
             method: printable(request.method, MAX_METHOD),
-            rule: decision.rule().map(|rule| rule.to_string()),
+            rule: decision.entry().map(|entry| entry.to_string()),
         }
     }
 
@@ -137,7 +138,7 @@ impl<'a> Report<'a> {
         let full = self.policy.audit().detail == Detail::Full;
         let about =
             About { host: &self.host, method: &self.method, rule: self.rule.as_deref(), policy: self.policy.name() };
-        json(&Problem {
+        json(&ProblemDetails {
             r#type: format!("urn:weir:denied:{reason}"),
             title: "Refused by the egress policy",
             status: 403,
@@ -151,7 +152,7 @@ impl<'a> Report<'a> {
     pub fn audit_record(&self) -> String {
         let authority = Authority::parse(self.request.authority).ok();
         let port = match (self.request.transport, authority) {
-            // It came with the connection, whatever the hello says.
+            // It came with the connection, whatever the ClientHello says.
             (Transport::Passthrough { port }, _) => (port != 0).then_some(port),
             (transport, authority) => authority.map(|it| it.port.unwrap_or_else(|| transport.default_port())),
         };
@@ -201,7 +202,7 @@ impl<'a> Report<'a> {
                 )
             }
             Reason::TunnelNotInspected => format!(
-                "The policy restricts methods or paths at {host}, and a tunnel would hide them: nobody would look into the TLS inside."
+                "The policy restricts methods or paths at {host}, and a tunnel would hide them: the TLS inside is not inspected."
             ),
             Reason::PathNotAllowed => format!("The policy does not allow this path at {host}."),
             Reason::TlsNameMismatch => format!("The TLS connection was made for another name than {host}."),

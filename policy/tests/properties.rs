@@ -49,7 +49,7 @@ proptest! {
         let policy = Policy::from_json(document(&allow, &deny).as_bytes()).unwrap();
         for host in &hosts {
             let decision = policy.decide(&Request { method: b"GET", authority: host.as_bytes(), ..Request::default() });
-            let found = decision.rule().map(|rule| rule.to_string());
+            let found = decision.entry().map(|entry| entry.to_string());
             let expected = match (covering(&deny, host), covering(&allow, host)) {
                 (Some(denied), _) => (false, Some(format!("denylist:{}", denied.written()))),
                 (None, Some(allowed)) => (true, Some(format!("allowlist:{}", allowed.written()))),

@@ -32,7 +32,7 @@ pub(super) enum Scheme {
     Wss,
     /// No URL at all: the `host:port` of a CONNECT.
     Tunnel,
-    /// TLS that nobody opens, to a `host:port`.
+    /// A connection under TLS passthrough, to a `host:port`.
     TlsPassthrough {
         /// The port; 443 where none is written.
         port: u16,
@@ -60,7 +60,7 @@ impl fmt::Display for NoTarget {
             NoTarget::Relative(url) => {
                 write!(
                     f,
-                    "{url:?} is no URL: write http://{url} or https://{url} (host:port follows CONNECT and TLS alone)"
+                    "{url:?} is not a URL: write http://{url} or https://{url} (host:port follows CONNECT and TLS alone)"
                 )
             }
             NoTarget::Scheme(scheme) => {
@@ -72,7 +72,7 @@ impl fmt::Display for NoTarget {
             NoTarget::TlsUrl(authority) => {
                 write!(f, "a TLS connection goes to a host and a port: write TLS {authority}")
             }
-            NoTarget::Port(port) => write!(f, "{port:?} is no port: write TLS host:443"),
+            NoTarget::Port(port) => write!(f, "{port:?} is not a port: write TLS host:443"),
         }
     }
 }
@@ -125,7 +125,7 @@ impl<'u> Target<'u> {
         [self.authority, port].concat()
     }
 
-    /// The name that a client puts into its TLS hello: the host, and none for an address.
+    /// The name that a client puts into its ClientHello: the host, and none for an address.
     pub(super) fn server_name(&self) -> &'u [u8] {
         if self.authority.first() == Some(&b'[') {
             return b"";
@@ -152,7 +152,7 @@ impl<'u> Target<'u> {
     }
 }
 
-/// Cuts the port off, which the connection has and the name in its hello has not.
+/// Cuts the port off: the connection has one, the name in its ClientHello has none.
 fn passthrough(written: &[u8]) -> Result<Target<'_>, NoTarget> {
     let colon = written.iter().rposition(|&byte| byte == b':').filter(|_| written.last() != Some(&b']'));
     let (authority, port) = match colon.and_then(|colon| written.split_at_checked(colon)) {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_that_nobody_opens_has_a_port_beside_its_name() {
+    fn tls_passthrough_has_a_port_beside_its_name() {
         for (written, name, port) in [
             ("a.com", "a.com", 443),
             ("A.com.:8443", "A.com.", 8443),

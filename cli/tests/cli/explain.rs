@@ -151,7 +151,7 @@ fn every_request_of_the_tables_is_explained_as_the_plugin_decides_it() {
 }
 
 #[test]
-fn tls_that_nobody_opens_is_decided_as_the_plugin_decides_it() {
+fn tls_passthrough_is_decided_as_the_plugin_decides_it() {
     let mut compared = 0;
     for group in weir_cases::tls() {
         let policy = group.policy.to_string();
@@ -175,7 +175,7 @@ fn tls_that_nobody_opens_is_decided_as_the_plugin_decides_it() {
 }
 
 #[test]
-fn a_connection_that_was_cut_is_explained() {
+fn a_connection_that_was_closed_is_explained() {
     let ran = explain(&["TLS", "github.com:443"]);
     assert_eq!(ran.code, Some(3));
     let lines: Vec<&str> = ran.stdout.lines().collect();
@@ -188,18 +188,18 @@ fn a_connection_that_was_cut_is_explained() {
             "  \u{2713} denylist         no entry covers the host",
             "  \u{2713} allowlist        common-dependencies:github.com",
             "  \u{2713} port             443 (allowed: 80, 443)",
-            "  \u{2717} method           methods are restricted, and nobody opens this connection",
+            "  \u{2717} method           methods are restricted, and this connection is not inspected",
             "deny: tunnel-not-inspected by common-dependencies:github.com",
         ]
     );
     assert!(ran.stderr.contains("no reason; the audit record has it"), "{}", ran.stderr);
     let ran = explain(&["TLS", "192.0.2.7:443"]);
     assert_eq!(ran.code, Some(3));
-    assert!(ran.stdout.contains("the TLS hello names no host"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("the ClientHello names no host"), "{}", ran.stdout);
     let ran = explain(&["TLS", "any.example"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stdout);
-    assert!(ran.stdout.contains("TLS that nobody opens, and nothing inside is restricted"), "{}", ran.stdout);
-    // Not even where Envoy would look into tunnels.
+    assert!(ran.stdout.contains("TLS passthrough, and nothing inside is restricted"), "{}", ran.stdout);
+    // Not even where Envoy would inspect tunnels.
     let inspected = POLICY.replacen('{', r#"{"tls": "inspected", "#, 1);
     assert_eq!(of(&inspected, &["TLS", "github.com:443"])["reason"], "tunnel-not-inspected");
 }
@@ -239,6 +239,7 @@ fn json_has_stable_fields() {
             "header",
             "host",
             "method",
+            "place",
             "policy",
             "problem",
             "proxy_error",
@@ -254,6 +255,7 @@ fn json_has_stable_fields() {
     assert_eq!(object["reason"], "domain-denied");
     assert_eq!(object["step"], "denylist");
     assert_eq!(object["rule"], "denylist:gist.github.com");
+    assert_eq!(object["place"], "denylist[0]");
     assert_eq!(object["host"], "gist.github.com");
     assert_eq!(object["method"], "CONNECT");
     assert_eq!(object["policy"], "ci");
@@ -285,7 +287,7 @@ fn inspected_tls_is_decided_twice() {
     assert_eq!((&inside["reason"], &inside["method"]), (&"method-not-allowed".into(), &"POST".into()));
     let tunnel = of(policy, &["GET", "https://b.example/x"]);
     assert_eq!((&tunnel["reason"], &tunnel["method"]), (&"domain-not-allowed".into(), &"CONNECT".into()));
-    // A TLS hello names no address, and need not.
+    // A ClientHello names no address, and need not.
     let address = of(policy, &["GET", "https://192.0.2.7/"]);
     assert_eq!(
         (&address["decision"], &address["sent_as"][1]),

@@ -53,6 +53,8 @@ mod protobuf;
 mod reader;
 mod report;
 mod request;
+#[cfg(not(target_arch = "wasm32"))]
+mod schema;
 mod special_name;
 mod words;
 
@@ -68,3 +70,5 @@ pub use pattern::{Covers, Pattern, PatternError, PatternProblem};
 pub use policy::{Policy, Tunnel};
 pub use report::Report;
 pub use request::{Request, Transport};
+#[cfg(not(target_arch = "wasm32"))]
+pub use schema::json_schema;

@@ -1,6 +1,6 @@
-//! A policy for `check`, `explain` and `up` to put into words: the entries with what they cover, found again by the hosts
-//! that they cover. What an entry allows and where it stands is the policy's own word; nothing here reads the document a
-//! second time, and nothing here decides a request.
+//! A policy for `check`, `explain` and `up` to put into words: the entries with what they cover, found again by the
+//! hosts that they cover. What an entry allows and where it stands is the policy's own word; nothing here reads the
+//! document a second time, and nothing here decides a request.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn the_entries_that_cover_a_pattern_are_found() {
         let document = Document::read(
-            br#"{"allowlist": {"domains": ["a.example", "*.a.example", "x.a.example", "=y.x.a.example", "b.example", "::1"]}}"#,
+            br#"{"allowlist": {"domains":
+                ["a.example", "*.a.example", "x.a.example", "=y.x.a.example", "b.example", "::1"]}}"#,
         )
         .unwrap();
         for (pattern, expected) in [
@@ -170,7 +171,8 @@ mod tests {
         let document = Document::read(
             br#"{"internet_access": "on", "denylist": ["x.com"], "methods": "read-only", "ports": [443],
                 "allowlist": {"preset": ["none", "python", "rust"], "domains": ["a.com", {"domain": "b.com",
-                    "subdomains": false, "methods": "all", "ports": "any", "paths": ["/v1"], "allow": ["git-fetch"]}]}}"#,
+                    "subdomains": false, "methods": "all", "ports": "any", "paths": ["/v1"],
+                    "allow": ["git-fetch"]}]}}"#,
         )
         .unwrap();
         let entries: Vec<Entry<'_>> = document.entries().collect();

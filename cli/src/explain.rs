@@ -349,7 +349,10 @@ fn notes(explanation: &Explanation<'_>, target: &Target<'_>) -> Vec<String> {
         ));
     }
     if target.authority.contains(&b'@') {
-        notes.push("most clients, and Envoy itself in a plain request, take user information off; this is what would come of it".to_owned());
+        notes.push(
+            "most clients, and Envoy itself in a plain request, take user information off; this is what would come of it"
+                .to_owned(),
+        );
     }
     if let Some(a_label) = str::from_utf8(target.authority).ok().filter(|name| !name.is_ascii()).and_then(|name| {
         let host = name.split(':').next().unwrap_or_default();

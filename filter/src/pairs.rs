@@ -12,8 +12,8 @@ pub(crate) fn decode(buffer: &[u8]) -> Option<Pairs<'_>> {
     Some(Pairs { sizes: sizes.as_chunks().0.as_chunks().0, data })
 }
 
-/// The pairs that are still to come. It ends early at a pair that is not what its sizes say: what was gathered has to be
-/// thrown away unless [`Pairs::are_complete`].
+/// The pairs that are still to come. It ends early at a pair that is not what its sizes say: what was gathered has to
+/// be thrown away unless [`Pairs::are_complete`].
 pub(crate) struct Pairs<'b> {
     sizes: &'b [[[u8; 4]; 2]],
     data: &'b [u8],

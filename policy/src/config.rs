@@ -1,5 +1,5 @@
-//! The policy document, from JSON to a compiled [`Policy`]. Nothing is guessed: whatever is not understood is a mistake,
-//! and all mistakes of a document are reported together.
+//! The policy document, from JSON to a compiled [`Policy`]. Nothing is guessed: whatever is not understood is a
+//! mistake, and all mistakes of a document are reported together.
 
 use std::borrow::Cow;
 

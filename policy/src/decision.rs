@@ -9,8 +9,10 @@ use crate::entry::Entry;
 /// ```
 /// use weir_policy::{Policy, Reason, Request};
 ///
-/// let document = br#"{"internet_access": "on", "allowlist": {"domains": ["a.example", {"domain": "b.example", "ports": [8443]}]}}"#;
-/// let policy = Policy::from_json(document)?;
+/// let policy = Policy::from_json(br#"{
+///     "internet_access": "on",
+///     "allowlist": { "domains": ["a.example", { "domain": "b.example", "ports": [8443] }] }
+/// }"#)?;
 ///
 /// let decision = policy.decide(&Request { method: b"GET", authority: b"b.example", ..Request::default() });
 /// assert_eq!(decision.reason(), Some(Reason::PortNotAllowed));

@@ -1,5 +1,5 @@
-//! One entry of a policy: a line of a list, or a domain of a preset. A decision hands out the entry that made it, so that
-//! whoever reports the decision has the entry's limits and its place in the document, and looks for nothing.
+//! One entry of a policy: a line of a list, or a domain of a preset. A decision hands out the entry that made it, so
+//! that a report of the decision has the entry's limits and its place in the document, and looks for nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -59,8 +59,8 @@ pub(crate) fn place(layer: Layer, index: Option<u32>) -> String {
 }
 
 /// An entry of a policy. Its `Display` is what a decision calls it, so that its author finds it:
-/// `common-dependencies:github.com`, `allowlist:*.example.org`, `denylist:gist.github.com`, and `all` for the preset that
-/// lists nothing.
+/// `common-dependencies:github.com`, `allowlist:*.example.org`, `denylist:gist.github.com`, and `all` for the preset
+/// that lists nothing.
 ///
 /// ```
 /// use weir_policy::{Policy, Request};

@@ -110,7 +110,7 @@ pub enum Problem {
         /// The text.
         found: String,
     },
-    /// A method that looks like a slip of a known one.
+    /// A method that looks like a known one, misspelt.
     MethodTypo {
         /// The text.
         found: String,
@@ -190,10 +190,15 @@ impl fmt::Display for Problem {
                 Quoted(found)
             ),
             Self::MethodConnect => f.write_str(
-                "\"CONNECT\" opens a tunnel and is not for this list: whether tunnels may be opened follows from \"tls\" and from what is restricted",
+                "\"CONNECT\" opens a tunnel and is not for this list: whether tunnels may be opened follows from \
+                \"tls\" and from what is restricted",
             ),
             Self::MethodWord { found, instead } => {
-                write!(f, "{} is no method; if all it stands for is meant, write \"methods\": \"{instead}\"", Quoted(found))
+                write!(
+                    f,
+                    "{} is not a method; if all it stands for is meant, write \"methods\": \"{instead}\"",
+                    Quoted(found)
+                )
             }
             Self::Port { found } => write!(f, "{found} is not a port; write a whole number from 1 to 65535"),
             Self::Path { found, instead } => {
@@ -201,21 +206,25 @@ impl fmt::Display for Problem {
                 match instead {
                     Some(instead) => write!(f, "; write {}, which covers what lies below it", Quoted(instead)),
                     None => f.write_str(
-                        "; write one that begins with \"/\", without query, backslash, encoded slash or control character",
+                        "; write one that begins with \"/\", without query, backslash, encoded slash or control \
+                        character",
                     ),
                 }
             }
             Self::EmptyList { of } => {
                 write!(f, "an empty list of {of} would allow nothing; name one or leave the field out")
             }
-            Self::SecondRule { first } => write!(f, "{first} is a rule for the same names already; make one rule of the two"),
+            Self::SecondRule { first } => {
+                write!(f, "{first} is a rule for the same names already; make one rule of the two")
+            }
             Self::Subdomains { found } => write!(
                 f,
                 "{} says by itself what it covers; leave \"subdomains\" out, or write the plain domain",
                 Quoted(found)
             ),
             Self::HiddenByTls => f.write_str(
-                "\"passthrough\" would hide the methods or paths that are restricted here; write \"methods\": \"all\" and no paths, or leave \"tls\" out",
+                "\"passthrough\" would hide the methods or paths that are restricted here; write \"methods\": \
+                \"all\" and no paths, or leave \"tls\" out",
             ),
             Self::TooLarge => f.write_str("the policy names more domains than the automaton can hold"),
         }

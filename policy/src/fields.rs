@@ -71,8 +71,8 @@ pub(crate) const DOCUMENT: &[Field] = &[
     field(
         "tls",
         Value::Word(Tls::WORDS),
-        "Whether Envoy forwards TLS as it is (\"passthrough\"), or terminates it so that each request inside is decided \
-         too (\"inspected\").",
+        "Whether Envoy forwards TLS as it is (\"passthrough\"), or terminates it so that each request inside is \
+         decided too (\"inspected\").",
     ),
     field("mode", Value::Word(Mode::WORDS), "\"audit\" refuses nothing: what would be refused is logged and counted."),
     field("audit", Value::Object(AUDIT), "What leaves an audit record, and how much a refused client is told."),

@@ -19,7 +19,7 @@ pub(crate) enum Json {
 }
 
 impl Json {
-    /// What a message calls this value.
+    /// What a message calls a value of this kind.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Json::Null => "null",

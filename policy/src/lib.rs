@@ -1,11 +1,15 @@
-//! What an AI coding agent may reach: the policy document and the decision.
+//! Decides what an AI coding agent may reach on the internet.
 //!
 //! A [`Policy`] is read once from a JSON document ([`Policy::from_json`]) and then asked about every
-//! request ([`Policy::decide`]). The answer is a [`Decision`]: allow, or deny with one [`Reason`].
-//! A [`Report`] puts a decision into words, for the client that was refused and for the auditor.
+//! [`Request`] ([`Policy::decide`]). The answer is a [`Decision`]: allow, or deny with one [`Reason`], and with the
+//! [`Entry`] of the policy that decided. A [`Report`] puts a decision into words, for the client that was refused and
+//! for the auditor.
 //!
 //! This crate is pure: no I/O, no clock, no proxy-wasm, no unsafe code. It must never panic, whatever
 //! bytes a request holds, and it must never allow what it is unsure about.
+//!
+//! One concept a file, and no file uses one that uses it: `authority`, `pattern` and `path` parse what is compared,
+//! `domain_set` is the automaton, `config` reads the document, `policy` holds the steps of the decision.
 //!
 //! ```
 //! use weir_policy::{Decision, Policy, Reason, Request};

@@ -47,7 +47,7 @@ impl Policy {
         &self.name
     }
 
-    /// Whether refusals are carried out.
+    /// Whether a refusal refuses, or is only logged.
     pub fn mode(&self) -> Mode {
         self.mode
     }
@@ -67,8 +67,8 @@ impl Policy {
         self.internet_access
     }
 
-    /// The preset `all` as an entry, where the policy names it: it allows names and public addresses that no other entry
-    /// covers.
+    /// The preset `all` as an entry, where the policy names it: it allows names and public addresses that no other
+    /// entry covers.
     pub fn unlisted(&self) -> Option<Entry<'_>> {
         self.lists.unlisted.as_ref().map(|listed| self.shown(listed))
     }
@@ -206,8 +206,8 @@ pub struct Tunnel {
     pub tls: Tls,
 }
 
-/// The method, and what could hide one. A tunnel is not a method to restrict: it is refused where what is inside matters
-/// and would not be inspected.
+/// The method, and what could hide one. A tunnel is not a method to restrict: it is refused where what is inside
+/// matters and would not be inspected.
 fn refused_method(request: &Request<'_>, limits: &Limits) -> Option<Reason> {
     let restricted = limits.methods.are_restricted();
     if request.is_tunnel() {

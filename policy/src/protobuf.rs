@@ -1,5 +1,6 @@
-//! Reads a `google.protobuf.Struct` in wire format. Envoy passes one to a plugin as it is encoded, where it passes other
-//! configurations as text; a policy that is written as YAML inside Envoy's own configuration arrives in this form.
+//! Reads a `google.protobuf.Struct` in wire format. Envoy passes one to a plugin as it is encoded, where it passes
+//! other configurations as text; a policy that is written as YAML inside Envoy's own configuration arrives in this
+//! form.
 //!
 //! Field numbers are those of `google/protobuf/struct.proto`. Anything that is not exactly that is refused.
 

@@ -20,7 +20,22 @@ const MAX_PATH: usize = 256;
 /// The longest request id that is shown, in bytes.
 const MAX_REQUEST_ID: usize = 64;
 
-/// What is told about one decision.
+/// One decision in words.
+///
+/// ```
+/// use weir_policy::{Policy, Report, Request};
+///
+/// let policy = Policy::from_json(br#"{"internet_access": "on", "denylist": ["gist.github.com"]}"#)?;
+/// let request = Request { method: b"POST", authority: b"Gist.GitHub.com", ..Request::default() };
+/// let decision = policy.decide(&request);
+/// let report = Report::new(&policy, &request, &decision);
+/// assert_eq!(
+///     report.header(),
+///     r#"deny; reason=domain-denied; host="gist.github.com"; method=POST; rule="denylist:gist.github.com""#
+/// );
+/// assert!(report.problem().contains("The policy's denylist refuses gist.github.com."));
+/// # Ok::<(), weir_policy::Mistakes>(())
+/// ```
 pub struct Report<'a> {
     policy: &'a Policy,
     request: &'a Request<'a>,
@@ -68,7 +83,7 @@ struct AuditRecord<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Prepares to tell what `policy` decided about `request`.
+    /// Puts into words what `policy` decided about `request`.
     pub fn new(policy: &'a Policy, request: &'a Request<'a>, decision: &'a Decision<'a>) -> Report<'a> {
         Report {
             policy,
@@ -99,8 +114,8 @@ impl<'a> Report<'a> {
         &self.method
     }
 
-    /// Why the request was refused, in a sentence for whoever is behind the client, a program that
-    /// would try again included; `None` for an allowed request.
+    /// Why the request was refused, in a sentence for the agent or the person behind the client; `None` for an allowed
+    /// request.
     pub fn detail(&self) -> Option<String> {
         self.decision.reason().map(|reason| self.detail_of(reason))
     }
@@ -190,7 +205,8 @@ impl<'a> Report<'a> {
             Reason::MethodNotAllowed => format!("The policy does not allow {method} at {host}."),
             Reason::MethodOverride => {
                 format!(
-                    "The policy restricts methods at {host}, and the request carries a header that overrides its method."
+                    "The policy restricts methods at {host}, and the request carries a header that overrides its \
+                    method."
                 )
             }
             Reason::BodyNotAllowed => {
@@ -202,7 +218,8 @@ impl<'a> Report<'a> {
                 )
             }
             Reason::TunnelNotInspected => format!(
-                "The policy restricts methods or paths at {host}, and a tunnel would hide them: the TLS inside is not inspected."
+                "The policy restricts methods or paths at {host}, and a tunnel would hide them: the TLS inside is \
+                not inspected."
             ),
             Reason::PathNotAllowed => format!("The policy does not allow this path at {host}."),
             Reason::TlsNameMismatch => format!("The TLS connection was made for another name than {host}."),
@@ -212,7 +229,8 @@ impl<'a> Report<'a> {
             name => format!("the policy \"{name}\""),
         };
         format!(
-            "{what} This is deliberate: trying again or going another way will not help. Whoever maintains {policy} of this environment can change it."
+            "{what} This is deliberate: trying again or going another way will not help. Whoever maintains {policy} \
+            of this environment can change it."
         )
     }
 }

@@ -1,5 +1,5 @@
-//! The JSON Schema of a policy document, for editors and for checks that come before the parser's. Host only: the plugin
-//! does not carry it.
+//! The JSON Schema of a policy document, for editors and for checks that come before the parser's. Host only: the
+//! plugin does not carry it.
 //!
 //! Fields, words, presets and methods come from the tables that the parser reads. A schema must never refuse what the
 //! parser accepts; what it cannot say (a key that stands twice, two rules for one domain, a slip in a method) it leaves

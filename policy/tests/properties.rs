@@ -61,7 +61,12 @@ proptest! {
 
     /// Any bytes are read without a panic, and a host that was read is read the same again.
     #[test]
-    fn reading_is_idempotent(bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"aZ09.-_:[]%".to_vec())], 0..80)) {
+    fn reading_is_idempotent(
+        bytes in prop::collection::vec(
+            prop_oneof![any::<u8>(), prop::sample::select(b"aZ09.-_:[]%".to_vec())],
+            0..80,
+        ),
+    ) {
         if let Ok(authority) = Authority::parse(&bytes) {
             let again = match authority.host {
                 Host::Name(name) | Host::Numeric(name) => name.as_str().to_owned(),

@@ -60,7 +60,8 @@ impl fmt::Display for NoTarget {
             NoTarget::Relative(url) => {
                 write!(
                     f,
-                    "{url:?} is not a URL: write http://{url} or https://{url} (host:port follows CONNECT and TLS alone)"
+                    "{url:?} is not a URL: write http://{url} or https://{url} (host:port follows CONNECT and TLS \
+                     alone)"
                 )
             }
             NoTarget::Scheme(scheme) => {

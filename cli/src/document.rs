@@ -176,8 +176,7 @@ mod tests {
         )
         .unwrap();
         let entries: Vec<Entry<'_>> = document.entries().collect();
-        let told: Vec<String> =
-            entries.iter().map(|entry| format!("{} {}", entry.to_string(), entry.place())).collect();
+        let told: Vec<String> = entries.iter().map(|entry| format!("{} {}", **entry, entry.place())).collect();
         assert_eq!(
             told[..3],
             [

@@ -126,7 +126,7 @@ impl<'u> Target<'u> {
         [self.authority, port].concat()
     }
 
-    /// The name that a client puts into its ClientHello: the host, and none for an address.
+    /// The name that a client puts into its `ClientHello`: the host, and none for an address.
     pub(super) fn server_name(&self) -> &'u [u8] {
         if self.authority.first() == Some(&b'[') {
             return b"";
@@ -153,7 +153,7 @@ impl<'u> Target<'u> {
     }
 }
 
-/// Cuts the port off: the connection has one, the name in its ClientHello has none.
+/// Cuts the port off: the connection has one, the name in its `ClientHello` has none.
 fn passthrough(written: &[u8]) -> Result<Target<'_>, NoTarget> {
     let colon = written.iter().rposition(|&byte| byte == b':').filter(|_| written.last() != Some(&b']'));
     let (authority, port) = match colon.and_then(|colon| written.split_at_checked(colon)) {

@@ -170,7 +170,7 @@ fn the_policy_follows_its_file_and_nothing_is_left_behind() {
     // By rename, as editors do, with what only looks different first.
     folder.write("beside", &on.replace(", ", ",\n "));
     fs::rename(folder.0.join("beside"), &policy).unwrap();
-    up.wait_for("says the same in other words");
+    up.wait_for("decides as before");
     folder.write("beside", &on.replace("\"ports\"", "\"denylist\": [\"127.0.0.1\"], \"ports\""));
     fs::rename(folder.0.join("beside"), &policy).unwrap();
     up.wait_for("denylist: + 127.0.0.1");

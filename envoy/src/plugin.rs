@@ -35,7 +35,8 @@ impl Plugin {
     /// # Errors
     /// It cannot be read.
     pub fn at(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|e| Error::Plugin(format!("the plugin {}: {e}", path.display())))?;
+        let bytes =
+            fs::read(path).map_err(|e| Error::Plugin(format!("cannot read the plugin {}: {e}", path.display())))?;
         Ok(Self { bytes: Cow::Owned(bytes), path: Some(path.to_owned()) })
     }
 

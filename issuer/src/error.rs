@@ -12,8 +12,8 @@ pub enum Error {
     /// Other users can read the private key, or the folder that it is in.
     #[error(
         "other users can read the private key: {path} has mode {mode:04o}; run: chmod {allowed:04o} {path}\n  \
-         A copy of the key can impersonate every site to clients that trust this certificate authority; if one may \
-         exist, make a new authority: weir ca init --force",
+         A copy of the key can impersonate every site to clients that trust this CA; if one may \
+         exist, create a new CA: weir ca init --force",
         path = path.display()
     )]
     Exposed {
@@ -34,12 +34,12 @@ pub enum Error {
     },
     /// The folder holds a certificate authority already.
     #[error(
-        "{} holds a certificate authority already; --force replaces it, and then every client has to trust the new one",
+        "{} holds a CA already; --force replaces it, and then every client has to trust the new one",
         .0.display()
     )]
     Exists(PathBuf),
     /// The folder holds no certificate authority.
-    #[error("no certificate authority in {}; make one: weir ca init --ca {}", .0.display(), .0.display())]
+    #[error("no CA in {}; create one: weir ca init --ca {}", .0.display(), .0.display())]
     Missing(PathBuf),
     /// The files exist and are not a usable certificate authority.
     #[error("{} {reason}", path.display())]
@@ -58,10 +58,10 @@ pub enum Error {
         reason: NameError,
     },
     /// The certificate authority has expired, or expires before a leaf could be used.
-    #[error("the certificate authority has expired; make a new one: weir ca init --force")]
+    #[error("the CA has expired; create a new one: weir ca init --force")]
     Expired,
     /// The authority's name constraints do not include this name.
-    #[error("{0} is outside the name constraints of the certificate authority")]
+    #[error("{0} is outside the name constraints of the CA")]
     NotPermitted(String),
     /// A certificate could not be made.
     #[error("making a certificate: {0}")]

@@ -6,11 +6,14 @@
 mod ca;
 mod check;
 mod demo;
+mod described;
 mod docs;
 mod examples;
 mod explain;
 mod filter;
+mod formats;
 mod help;
+mod init;
 mod package;
 mod process;
 mod run;
@@ -27,7 +30,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 fn weir() -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=HUP,INT,QUIT,TERM", env!("CARGO_BIN_EXE_weir")]);
-    for variable in ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"] {
+    for variable in ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "WEIR_POLICY"] {
         command.env_remove(variable);
     }
     command

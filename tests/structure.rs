@@ -25,7 +25,11 @@ const ROOMS: [(&str, &str, &[&str]); 11] = [
     // The demo has its stand-in for the internet from the tests.
     ("weir", "cli", &["weir-envoy", "weir-internet", "weir-issuer", "weir-module", "weir-policy"]),
     ("weir-cases", "tests/cases", &["weir-policy"]),
-    ("weir-tests", "tests", &["weir-cases", "weir-envoy", "weir-internet", "weir-issuer", "weir-module", "weir-policy"]),
+    (
+        "weir-tests",
+        "tests",
+        &["weir-cases", "weir-envoy", "weir-internet", "weir-issuer", "weir-module", "weir-policy"],
+    ),
     ("weir-bench", "bench", &[]),
 ];
 
@@ -109,7 +113,7 @@ impl House {
         let modules: BTreeSet<Vec<String>> = files.keys().cloned().collect();
         let name = |module: &[String]| if module.is_empty() { "(root)".to_owned() } else { module.join("::") };
         let arrows = files.iter().map(|(module, file)| {
-            let mut paths = Paths { module, modules: &modules, used: BTreeSet::new() };
+            let mut paths = Paths { module, modules: &modules, inner: Vec::new(), used: BTreeSet::new() };
             paths.visit_file(file);
             paths.used.remove(module);
             (name(module), paths.used.iter().map(|used| name(used)).collect())
@@ -123,8 +127,11 @@ impl House {
             self.arrows.keys().map(|from| (from, self.reachable(from))).collect();
         let mut circles: Vec<Vec<String>> = Vec::new();
         for (from, seen) in &reach {
-            let circle: Vec<String> =
-                seen.iter().filter(|to| reach.get(*to).is_some_and(|back| back.contains(from))).map(|to| (*to).clone()).collect();
+            let circle: Vec<String> = seen
+                .iter()
+                .filter(|to| reach.get(*to).is_some_and(|back| back.contains(from)))
+                .map(|to| (*to).clone())
+                .collect();
             if circle.len() > 1 && !circles.contains(&circle) {
                 circles.push(circle);
             }
@@ -173,6 +180,8 @@ fn is_of_tests(attributes: &[syn::Attribute]) -> bool {
 struct Paths<'a> {
     module: &'a Vec<String>,
     modules: &'a BTreeSet<Vec<String>>,
+    /// The modules written inside the file that the walk is in.
+    inner: Vec<String>,
     used: BTreeSet<Vec<String>>,
 }
 
@@ -182,7 +191,7 @@ impl Paths<'_> {
         let mut rest = segments;
         let mut at = match rest.first().map(String::as_str) {
             Some("crate") => Vec::new(),
-            Some("self" | "super") => self.module.clone(),
+            Some("self" | "super") => [&self.module[..], &self.inner].concat(),
             // A child module by its bare name.
             Some(child) if self.modules.contains(&[&self.module[..], &[child.to_owned()]].concat()) => {
                 self.module.clone()
@@ -203,7 +212,9 @@ impl Paths<'_> {
             }
             rest = after;
         }
-        // Only a module named: what is used of it comes with the paths that begin with it.
+        while !self.modules.contains(&at) {
+            at.pop();
+        }
         self.used.insert(at);
     }
 
@@ -222,7 +233,9 @@ impl Paths<'_> {
 impl<'ast> Visit<'ast> for Paths<'_> {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
         if !is_of_tests(&item.attrs) {
+            self.inner.push(item.ident.to_string());
             visit::visit_item_mod(self, item);
+            self.inner.pop();
         }
     }
 

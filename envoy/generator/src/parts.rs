@@ -1,0 +1,93 @@
+//! From parts to files.
+//!
+//! Every file in `envoy/parts/` outside `shared/` is the template of the file of that path in `envoy/`. Templates are
+//! text, so that comments stay where they are; a name that a template asks for and nobody defines is an error.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use minijinja::{Environment, State, UndefinedBehavior, context, path_loader, syntax::SyntaxConfig};
+
+use crate::ranges;
+
+/// What is only included.
+const SHARED: &str = "shared";
+/// How deep the HTTP filters of a connection manager stand, in each file.
+const FILTER_DEPTH: usize = 12;
+
+/// A file of `envoy/`, and what the parts make of it.
+pub(crate) struct Made {
+    /// Below `envoy/`.
+    pub(crate) path: PathBuf,
+    /// What it has to hold.
+    pub(crate) text: String,
+}
+
+/// Why there are no files.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{path}: {error}")]
+    File { path: PathBuf, error: io::Error },
+    #[error("envoy/parts/{0}: {1:#}")]
+    Template(String, minijinja::Error),
+}
+
+/// Makes every file, in the order of their paths.
+pub(crate) fn make(parts: &Path) -> Result<Vec<Made>, Error> {
+    let environment = environment(parts)?;
+    let mut paths = Vec::new();
+    collect(parts, Path::new(""), &mut paths)?;
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let name = path.display().to_string();
+            let variables = context! { file => name.as_str(), not_public => ranges::not_public() };
+            let text = environment.get_template(&name).and_then(|template| template.render(variables));
+            Ok(Made { path, text: text.map_err(|error| Error::Template(name, error))? })
+        })
+        .collect()
+}
+
+fn environment(parts: &Path) -> Result<Environment<'static>, Error> {
+    // A line that is a statement leaves nothing behind.
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
+    let syntax = syntax.map_err(|error| Error::Template(String::new(), error))?;
+    let mut environment = Environment::new();
+    environment.set_loader(path_loader(parts));
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(syntax);
+    environment.add_function(
+        "anchor",
+        |state: &State, name: &str| {
+            if is_anchor(state, name) { format!(" &{name}") } else { String::new() }
+        },
+    );
+    environment.add_function("entry_anchor", |state: &State, name: &str| {
+        if is_anchor(state, name) { format!("&{name}\n{:FILTER_DEPTH$}", "") } else { String::new() }
+    });
+    Ok(environment)
+}
+
+/// Whether the file that is made refers to `name`: anchors that nobody uses would only puzzle a reader.
+fn is_anchor(state: &State, name: &str) -> bool {
+    let anchors = state.lookup("anchors").and_then(|anchors| anchors.try_iter().ok());
+    anchors.into_iter().flatten().any(|anchor| anchor.as_str() == Some(name))
+}
+
+fn collect(parts: &Path, folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let full = parts.join(folder);
+    let failed = |error| Error::File { path: full.clone(), error };
+    for entry in fs::read_dir(&full).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let path = folder.join(entry.file_name());
+        if entry.file_type().map_err(failed)?.is_dir() {
+            if path != Path::new(SHARED) {
+                collect(parts, &path, paths)?;
+            }
+        } else {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}

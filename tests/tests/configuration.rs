@@ -322,5 +322,5 @@ fn a_tunnel_is_opened_where_the_plugin_says_that_it_may_pass_unseen() {
     let outcome = connect::open(&mut proxy.http1(), b"example.com:443", b"");
     let answer = outcome.answer().unwrap();
     assert_eq!((answer.status, answer.header("x-proxy-error")), (403, Some("blocked-by-mitm-required")));
-    assert!(String::from_utf8_lossy(&answer.body).contains("does not look into TLS"), "{outcome}");
+    assert!(String::from_utf8_lossy(&answer.body).contains("does not inspect TLS"), "{outcome}");
 }

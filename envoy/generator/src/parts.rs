@@ -66,7 +66,14 @@ fn environment(parts: &Path) -> Result<Environment<'static>, Error> {
     environment.add_function("entry_anchor", |state: &State, name: &str| {
         if is_anchor(state, name) { format!("&{name}\n{:FILTER_DEPTH$}", "") } else { String::new() }
     });
+    environment.add_filter("without_comments", without_comments);
     Ok(environment)
+}
+
+/// For what a file repeats: the first time has the comments. Drops comments and empty lines.
+fn without_comments(text: &str) -> String {
+    let kept = text.lines().filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty());
+    kept.fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// Whether the file that is made refers to `name`: anchors that nobody uses would only puzzle a reader.

@@ -66,8 +66,14 @@ fn environment(parts: &Path) -> Result<Environment<'static>, Error> {
     environment.add_function("entry_anchor", |state: &State, name: &str| {
         if is_anchor(state, name) { format!("&{name}\n{:FILTER_DEPTH$}", "") } else { String::new() }
     });
+    environment.add_filter("noted", noted);
     environment.add_filter("without_comments", without_comments);
     Ok(environment)
+}
+
+/// `text` with a comment behind it, in a column of its own.
+fn noted(text: &str, note: &str, width: usize) -> String {
+    if note.is_empty() { text.to_owned() } else { format!("{text:width$} # {note}") }
 }
 
 /// For what a file repeats: the first time has the comments. Drops comments and empty lines.

@@ -6,24 +6,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use minijinja::{Value, context};
 
-/// Where notes begin, behind the longest range.
-const NOTE: usize = 47;
-
-/// Every range that is not public, in order. Each has `family` (4 or 6), `cidr`, `envoy` (a `CidrRange` as YAML), and
-/// `noted`, which is `envoy` and a comment on what the range is for.
+/// Every range that is not public, in order. Each has `family` (4 or 6), `cidr`, `envoy` (Envoy's `CidrRange` as YAML),
+/// `note` (what the range is for; may be empty) and `global_unicast` (whether it lies in 2000::/3).
 pub(crate) fn not_public() -> Value {
     RANGES.iter().map(|&(network, length, note)| range(network, length, note)).collect()
 }
 
 fn range(network: IpAddr, length: u8, note: &str) -> Value {
-    let (family, prefix) = match network {
-        IpAddr::V4(v4) => (4, v4.to_string()),
+    let (family, prefix, global_unicast) = match network {
+        IpAddr::V4(v4) => (4, v4.to_string(), false),
         // In quotes: YAML would read a colon as the end of a key.
-        IpAddr::V6(v6) => (6, format!("\"{v6}\"")),
+        IpAddr::V6(v6) => (6, format!("\"{v6}\""), v6.to_bits() >> 125 == 1),
     };
     let envoy = format!("{{address_prefix: {prefix}, prefix_len: {length}}}");
-    let noted = if note.is_empty() { envoy.clone() } else { format!("{envoy:NOTE$} # {note}") };
-    context! { family, cidr => format!("{network}/{length}"), envoy, noted }
+    context! { family, cidr => format!("{network}/{length}"), envoy, note, global_unicast }
 }
 
 const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {

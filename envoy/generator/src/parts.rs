@@ -14,6 +14,8 @@ use crate::ranges;
 const SHARED: &str = "shared";
 /// How deep the HTTP filters of a connection manager stand, in each file.
 const FILTER_DEPTH: usize = 12;
+/// How long a line may be.
+const LINE: usize = 120;
 
 /// A file of `envoy/`, and what the parts make of it.
 pub(crate) struct Made {
@@ -71,9 +73,21 @@ fn environment(parts: &Path) -> Result<Environment<'static>, Error> {
     Ok(environment)
 }
 
-/// `text` with a comment behind it, in a column of its own.
-fn noted(text: &str, note: &str, width: usize) -> String {
-    if note.is_empty() { text.to_owned() } else { format!("{text:width$} # {note}") }
+/// `text`, which begins at `column`, with a comment behind it in a column of its own. What a line has no room for goes
+/// on in the next one, after a semicolon.
+fn noted(text: &str, note: &str, column: usize, width: usize) -> String {
+    let mut lines = vec![format!("{:column$}{text:width$} #", "")];
+    for clause in note.split_inclusive("; ").map(str::trim_end) {
+        let line = lines.last().map_or(0, String::len);
+        if line + 1 + clause.len() > LINE {
+            lines.push(format!("{:1$} #", "", column + width));
+        }
+        if let Some(line) = lines.last_mut() {
+            *line += " ";
+            *line += clause;
+        }
+    }
+    lines.join("\n").split_off(column)
 }
 
 /// For what a file repeats: the first time has the comments. Drops comments and empty lines.

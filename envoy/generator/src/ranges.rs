@@ -8,7 +8,7 @@ use minijinja::{Value, context};
 use weir_policy::address::{NOT_PUBLIC, Range};
 
 /// Every range that is not public, IPv4 first. Each has `family` (4 or 6), `cidr`, `envoy` (Envoy's `CidrRange` as YAML),
-/// `what` (what the range is for) and `global_unicast` (whether it lies in 2000::/3).
+/// `what` (what the range is for) and `global_unicast` (whether it lies in `2000::/3`).
 pub(crate) fn not_public() -> Value {
     NOT_PUBLIC.iter().map(range).collect()
 }

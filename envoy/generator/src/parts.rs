@@ -6,26 +6,26 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use minijinja::{Environment, State, UndefinedBehavior, context, path_loader, syntax::SyntaxConfig};
+use minijinja::{AutoEscape, Environment, State, UndefinedBehavior, context, path_loader, syntax::SyntaxConfig};
 
 use crate::ranges;
 
-/// What is only included.
+/// Only included by other parts.
 const SHARED: &str = "shared";
-/// How deep the HTTP filters of a connection manager stand, in each file.
+/// The indentation of an HTTP filter's fields, which is the same in each file.
 const FILTER_DEPTH: usize = 12;
-/// How long a line may be.
+/// The longest line.
 const LINE: usize = 120;
 
 /// A file of `envoy/`, and what the parts make of it.
 pub(crate) struct Made {
     /// Below `envoy/`.
     pub(crate) path: PathBuf,
-    /// What it has to hold.
+    /// Its content.
     pub(crate) text: String,
 }
 
-/// Why there are no files.
+/// Why a file cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{path}: {error}")]
@@ -52,13 +52,15 @@ pub(crate) fn make(parts: &Path) -> Result<Vec<Made>, Error> {
 }
 
 fn environment(parts: &Path) -> Result<Environment<'static>, Error> {
-    // A line that is a statement leaves nothing behind.
+    // A statement on a line of its own leaves no empty line behind.
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
     let syntax = syntax.map_err(|error| Error::Template(String::new(), error))?;
     let mut environment = Environment::new();
     environment.set_loader(path_loader(parts));
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(syntax);
+    // By their extension these templates might be escaped as JSON.
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.add_function(
         "anchor",
         |state: &State, name: &str| {
@@ -90,13 +92,13 @@ fn noted(text: &str, note: &str, column: usize, width: usize) -> String {
     lines.join("\n").split_off(column)
 }
 
-/// For what a file repeats: the first time has the comments. Drops comments and empty lines.
+/// Drops comments and empty lines, from a part that a file repeats and that has its comments the first time.
 fn without_comments(text: &str) -> String {
     let kept = text.lines().filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty());
     kept.fold(String::new(), |text, line| text + line + "\n")
 }
 
-/// Whether the file that is made refers to `name`: anchors that nobody uses would only puzzle a reader.
+/// Whether the file refers to the anchor `name`. An anchor without a reference would only puzzle a reader.
 fn is_anchor(state: &State, name: &str) -> bool {
     let anchors = state.lookup("anchors").and_then(|anchors| anchors.try_iter().ok());
     anchors.into_iter().flatten().any(|anchor| anchor.as_str() == Some(name))

@@ -1,7 +1,7 @@
 //! From parts to files.
 //!
 //! Every file in `envoy/parts/` outside `shared/` is the template of the file of that path in `envoy/`. Templates are
-//! text, so that comments stay where they are; a name that a template asks for and nobody defines is an error.
+//! text, so that comments stay where they are; a name that is not defined is an error.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};

@@ -60,9 +60,9 @@ fn the_containers_ask_the_proxy_where_it_listens() {
     let asked: BTreeSet<u64> = numbers("envoy/compose/healthy", r"\bask (\d+) ").into_iter().collect();
     assert_eq!(asked, [proxy, admin].into());
     let compose = "envoy/compose/docker-compose.yaml";
-    let mut told = numbers(compose, r"http://envoy:(\d+)");
-    told.extend(numbers(compose, r"proxyPort=(\d+)"));
-    assert!(told.len() >= 3 && told.iter().all(|port| *port == proxy), "{told:?}");
+    let mut set = numbers(compose, r"http://envoy:(\d+)");
+    set.extend(numbers(compose, r"proxyPort=(\d+)"));
+    assert!(set.len() >= 3 && set.iter().all(|port| *port == proxy), "{set:?}");
 }
 
 #[test]

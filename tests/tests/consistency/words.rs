@@ -189,3 +189,17 @@ fn every_counter_that_is_named_exists() {
     }
     assert_none(&mistakes);
 }
+
+/// Type URLs are as long as they are, and one range stands on one line.
+#[test]
+fn configurations_fit_in_120_columns() {
+    let mut mistakes = BTreeSet::new();
+    for file in configurations() {
+        for (at, line) in file.text.lines().enumerate() {
+            if line.chars().count() > 120 && !line.contains("\"@type\": ") {
+                mistakes.insert(format!("{}:{}", file.path, at + 1));
+            }
+        }
+    }
+    assert_none(&mistakes);
+}

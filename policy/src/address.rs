@@ -3,7 +3,7 @@
 //! The ranges are those of IANA's special-purpose address registries (RFC 6890 and its updates) that are not
 //! globally reachable, with multicast and the addresses at which clouds serve credentials. This list decides; any
 //! copy of it elsewhere, in a configuration for Envoy say, has to be compared with [`NOT_PUBLIC`] by a test.
-//! An address must never count as public because nobody thought of it: IPv6 outside 2000::/3 is on the list whole.
+//! An address must never count as public because no list has it: all of IPv6 outside `2000::/3` is listed here.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -122,8 +122,8 @@ mod tests {
     /// By the address as text, so that nothing is shared with the code above.
     fn is_listed(address: IpAddr) -> bool {
         let bits = |address: IpAddr| match address {
-            IpAddr::V4(v4) => v4.octets().iter().map(|byte| format!("{byte:08b}")).collect::<String>(),
-            IpAddr::V6(v6) => v6.octets().iter().map(|byte| format!("{byte:08b}")).collect::<String>(),
+            IpAddr::V4(v4) => format!("{:032b}", v4.to_bits()),
+            IpAddr::V6(v6) => format!("{:0128b}", v6.to_bits()),
         };
         NOT_PUBLIC.iter().filter(|range| range.network.is_ipv4() == address.is_ipv4()).any(|range| {
             let length = usize::try_from(range.prefix_len).unwrap();

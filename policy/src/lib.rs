@@ -28,7 +28,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod address;
+pub mod address;
 mod authority;
 mod config;
 mod decision;

@@ -14,12 +14,14 @@ use serde_json::Value;
 use syn::visit::{self, Visit};
 
 /// Every crate, its folder, and the crates of ours that it may use in what runs.
-const ROOMS: [(&str, &str, &[&str]); 11] = [
+const ROOMS: [(&str, &str, &[&str]); 12] = [
     ("weir-policy", "policy", &[]),
     ("weir-filter", "filter", &["weir-policy"]),
     ("weir-module-build", "module/build", &[]),
     ("weir-module", "module", &[]),
     ("weir-envoy", "envoy", &[]),
+    // A tool: nothing that runs uses it.
+    ("weir-configs", "envoy/generator", &["weir-policy"]),
     ("weir-issuer", "issuer", &[]),
     ("weir-internet", "tests/internet", &[]),
     // The demo has its stand-in for the internet from the tests.

@@ -31,7 +31,7 @@ fn every_test_target_is_in_a_group() {
     let targets: BTreeSet<String> = fs::read_dir(root().join("tests/e2e"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .chain([root().join("tests/structure.rs")])
+        .chain([root().join("tests/structure.rs"), root().join("tests/consistency")])
         .filter(|path| path.is_file() || path.join("main.rs").is_file())
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();

@@ -31,23 +31,17 @@ pub(crate) struct Man {
 impl Man {
     /// Writes those of `command`.
     pub(crate) fn run(&self, command: Command) -> Exit {
-        let written = match &self.output {
-            Some(folder) => write(folder, command),
-            None => {
-                let mut page = Vec::new();
-                match Page::new(command).render(&mut page) {
-                    Ok(()) => return output::write(None, &page),
-                    Err(error) => Err(error.to_string()),
-                }
-            }
+        let written = if let Some(folder) = &self.output {
+            write(folder, command).map(|()| Exit::Success)
+        } else {
+            let mut page = Vec::new();
+            let rendered = Page::new(command).render(&mut page).map_err(|error| error.to_string());
+            rendered.map(|()| output::write(None, &page))
         };
-        match written {
-            Ok(()) => Exit::Success,
-            Err(error) => {
-                mistake(error);
-                Exit::Failure
-            }
-        }
+        written.unwrap_or_else(|error| {
+            mistake(error);
+            Exit::Failure
+        })
     }
 }
 

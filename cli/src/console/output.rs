@@ -10,15 +10,12 @@ use super::terminal::mistake;
 
 /// Writes `text` to `path`, whole or not at all, or to standard output.
 pub(crate) fn write(path: Option<&Path>, text: &[u8]) -> Exit {
-    let written = match path.filter(|path| *path != Path::new("-")) {
-        Some(path) => replace(path, text).map_err(|error| error.to_string()),
-        None => {
-            // When a reader has gone (`weir schema | head`), nobody is left to report to.
-            let _ = io::stdout().lock().write_all(text);
-            Ok(())
-        }
+    let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+        // When a reader has gone (`weir schema | head`), nobody is left to report to.
+        let _ = io::stdout().lock().write_all(text);
+        return Exit::Success;
     };
-    match written {
+    match replace(path, text) {
         Ok(()) => Exit::Success,
         Err(error) => {
             mistake(error);

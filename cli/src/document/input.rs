@@ -14,6 +14,7 @@ use super::mistakes::{Fault, Refused, located};
 use super::place::Places;
 use super::policy_file::Document;
 use super::position::{Cursor, Position};
+use super::tree::Node;
 use super::yaml;
 
 /// More than any policy, and little enough to hold: a mistyped path to a disk image ends here.
@@ -130,7 +131,7 @@ impl Input {
         if yaml.tree.is_none() && !yaml.faults.is_empty() {
             return Err(Refused::new(yaml.faults));
         }
-        let json = yaml.tree.as_ref().map(|tree| tree.to_json()).unwrap_or_default();
+        let json = yaml.tree.as_ref().map(Node::to_json).unwrap_or_default();
         let read = Document::read(json.as_bytes());
         if yaml.faults.is_empty()
             && let Ok(document) = read

@@ -18,14 +18,14 @@ fn ecosystems() -> Vec<String> {
 #[test]
 fn what_it_writes_passes_the_strict_check_in_every_format() {
     let folder = Folder::new();
-    let mut named: Vec<Vec<String>> = vec![vec![]];
-    named.extend(AGENTS.iter().map(|agent| vec![(*agent).to_owned()]));
+    let mut cases: Vec<Vec<String>> = vec![vec![]];
+    cases.extend(AGENTS.iter().map(|agent| vec![(*agent).to_owned()]));
     for ecosystem in ecosystems() {
-        named.extend(AGENTS.iter().map(|agent| vec![(*agent).to_owned(), ecosystem.clone()]));
-        named.push(vec![ecosystem]);
+        cases.extend(AGENTS.iter().map(|agent| vec![(*agent).to_owned(), ecosystem.clone()]));
+        cases.push(vec![ecosystem]);
     }
     let mut files = Vec::new();
-    for names in &named {
+    for names in &cases {
         let mut summaries = Vec::new();
         for ending in ["jsonc", "json", "yaml"] {
             let file = folder.0.join(format!("policy-{}.{ending}", names.join("-"))).display().to_string();

@@ -160,9 +160,9 @@ impl Out<'_> {
                 // With comments alone below it, the field would be null.
                 let name = format!("{name}:");
                 if is_empty {
-                    self.comment(depth, &name)
+                    self.comment(depth, &name);
                 } else {
-                    self.line(depth, &name)
+                    self.line(depth, &name);
                 }
                 self.parts(parts, depth + 1);
             }

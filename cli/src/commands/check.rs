@@ -25,7 +25,7 @@ Examples:
   WEIR_POLICY=policy.jsonc weir check
 
 The format follows from the file's ending. Standard input, and a file with another ending, is JSON, with comments or
-without, where it begins with a bracket, and YAML otherwise.
+without, where it begins with a bracket, a quotation mark or a comment of JSON, and YAML otherwise.
 
 The summary is printed to standard output, mistakes and warnings to standard error as FILE:LINE:COLUMN. --json prints
 one object to standard output:

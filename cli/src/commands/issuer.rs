@@ -41,7 +41,7 @@ pub(crate) struct Issuer {
     /// Unix socket to listen on
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
-    /// How long a certificate is valid, from 5s to 8784h: seconds (s), minutes (m) or hours (h)
+    /// How long a certificate is valid, from 5s to 8784h: a number with s, m or h
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = life)]
     leaf_life: Duration,
     /// Number of certificates to keep for an Envoy that restarts

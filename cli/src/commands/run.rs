@@ -63,13 +63,13 @@ mistake in the policy or the command line. A setup that fails ends the run with 
 pub(crate) struct Run {
     #[command(flatten)]
     policy: PolicyArgument,
-    /// Shell command that runs first, with full internet access; its processes and connections end before the command
+    /// Shell command to run first, with full internet access; nothing of it outlives it
     #[arg(long, value_name = "COMMAND")]
     setup: Option<OsString>,
     /// Leave the command no way out but the proxy (Linux, as root or with user namespaces)
     #[arg(long)]
     isolate: bool,
-    /// Private network, or address, that may be reached although it is private; can be repeated
+    /// Private network or address that may be reached nevertheless; can be repeated
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_upstream: Vec<IpNet>,
     /// CA certificates (PEM) that origins are checked against [default: the system's]
@@ -81,7 +81,7 @@ pub(crate) struct Run {
     /// Write the summary to this file as JSON
     #[arg(long, value_name = "FILE")]
     summary_json: Option<PathBuf>,
-    /// Print the variables that the command gets and which programs read them, and exit
+    /// Print the variables that the command gets and who reads them, and exit
     #[arg(long)]
     print_environment: bool,
     /// The command and its arguments

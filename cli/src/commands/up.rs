@@ -54,10 +54,10 @@ pub(crate) struct Up {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3128")]
     listen: SocketAddr,
-    /// Private network, or address, that may be reached although it is private; can be repeated
+    /// Private network or address that may be reached nevertheless; can be repeated
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_upstream: Vec<IpNet>,
-    /// Folder of the CA, for a policy that inspects TLS; created on first use [default: as in `weir ca`]
+    /// Folder of the CA, where TLS is inspected; created on first use [default: as in `weir ca`]
     #[arg(long, value_name = "DIR")]
     ca: Option<PathBuf>,
     /// Print audit records as JSON

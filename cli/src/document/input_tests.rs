@@ -1,5 +1,5 @@
-use super::super::tree::{Content, Node};
 use super::*;
+use crate::document::tree::{Content, Key};
 
 fn input(name: &str, text: &str) -> Input {
     Input::new(Path::new(name), text.as_bytes().to_vec())
@@ -226,35 +226,27 @@ fn commented(tree: &Node) -> String {
 
 /// The document in blocks, with its strings quoted as in JSON.
 fn yaml_of(tree: &Node) -> String {
-    fn write(node: &Node, depth: usize, text: &mut String) {
+    fn write(node: &Node, depth: usize) -> String {
         let indent = "  ".repeat(depth);
-        match &node.content {
-            Content::Scalar(scalar) => *text += &format!(" {scalar} # here\n"),
-            Content::Array(items) if items.is_empty() => *text += " []\n",
-            Content::Object(fields) if fields.is_empty() => *text += " {}\n",
-            Content::Array(items) => {
-                *text += "\n";
-                for item in items {
-                    *text += &format!("{indent}-");
-                    write(item, depth + 1, text);
-                }
-            }
+        let lines: Vec<String> = match &node.content {
+            Content::Scalar(scalar) => return format!(" {scalar} # here\n"),
+            Content::Array(items) if items.is_empty() => return " []\n".to_owned(),
+            Content::Object(fields) if fields.is_empty() => return " {}\n".to_owned(),
+            Content::Array(items) => items.iter().map(|item| format!("{indent}-{}", write(item, depth + 1))).collect(),
             Content::Object(fields) => {
-                *text += "\n";
-                for (key, value) in fields {
-                    let name = serde_json::to_string(&key.name).unwrap();
+                let field = |(key, value): &(Key, Node)| {
+                    let (name, value) = (serde_json::to_string(&key.name).unwrap(), write(value, depth + 1));
                     // A longer name is no simple key.
-                    *text += &if name.len() < 900 {
-                        format!("{indent}{name}:")
+                    if name.len() < 900 {
+                        format!("{indent}{name}:{value}")
                     } else {
-                        format!("{indent}? {name}\n{indent}:")
-                    };
-                    write(value, depth + 1, text);
-                }
+                        format!("{indent}? {name}\n{indent}:{value}")
+                    }
+                };
+                fields.iter().map(field).collect()
             }
-        }
+        };
+        format!("\n{}", lines.concat())
     }
-    let mut text = "# begins\n---".to_owned();
-    write(tree, 0, &mut text);
-    text
+    format!("# begins\n---{}", write(tree, 0))
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use weir_bench::requests::{ALLOWED, PRESET, READ_ONLY, REFUSED};
 use weir_bench::rounds::{Variant, compare};
-use weir_envoy::{Launch, Plugin, Running, StandIn};
+use weir_envoy::{Launch, Plugin, Running};
+use weir_internet::StandIn;
 use weir_tests::connect;
 use weir_tests::http1::Connection;
 use weir_tests::process::cpu_time;
-use weir_tests::proxy::ok;
+use weir_tests::proxy::{ok, plugin_file};
 
 /// So many rounds with one Envoy. No multiple of two or three: who starts first then takes turns as well.
 const ROUNDS_EACH: u32 = 13;
@@ -28,7 +29,7 @@ fn main() {
         eprintln!("usage: cargo bench -p weir-bench --bench against -- OTHER.wasm (or: bench/against REVISION)");
         std::process::exit(2);
     };
-    let now = ok(Plugin::locate()).path().to_owned();
+    let now = plugin_file();
     let internet = ok(StandIn::start());
     let works = [
         ("a GET that is allowed, over a kept HTTP/1.1 connection", READ_ONLY, Work::Kept(ALLOWED, 200)),
@@ -83,7 +84,8 @@ impl Side {
         self.rounds += 1;
         let (work, count) = (self.work, self.work.count());
         let (envoy, connection) = self.live.get_or_insert_with(|| {
-            let launch = Launch::new(&self.module).policy(self.policy).concurrency(1).stand_in(self.internet);
+            let launch =
+                Launch::new(ok(Plugin::at(&self.module))).policy(self.policy).concurrency(1).stand_in(self.internet);
             let envoy = ok(launch.start());
             let mut connection = Connection::open(envoy.address());
             for _ in 0..WARM * count {

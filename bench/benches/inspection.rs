@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use weir_bench::rounds::{Variant, compare};
-use weir_envoy::{Launch, Running, StandIn};
+use weir_envoy::{Launch, Running};
+use weir_internet::StandIn;
 use weir_tests::http1::{self, Connection};
 use weir_tests::process::{allow_many_files, cpu_time, own_cpu_time};
 use weir_tests::proxy::{launch, ok};
@@ -49,7 +50,7 @@ fn main() {
     let ways = [
         Way { name: "inspected, no plugin", envoy: &bare.envoy, trusted: &bare.authority },
         Way { name: "inspected, preset, read-only", envoy: &inspecting.envoy, trusted: &inspecting.authority },
-        Way { name: "passed through unseen", envoy: &forward, trusted: internet.authority_pem().unwrap_or_default() },
+        Way { name: "passed through unseen", envoy: &forward, trusted: internet.ca_pem().unwrap_or_default() },
     ];
     compare(
         "Processor time of Envoy for one request over a kept connection in a tunnel, HTTP/1.1, microseconds",

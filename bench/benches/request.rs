@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use weir_bench::requests::{ALLOWED, PRESET, READ_ONLY, REFUSED};
 use weir_bench::rounds::{Variant, compare};
-use weir_envoy::{Launch, Running, StandIn};
+use weir_envoy::{Launch, Running};
+use weir_internet::StandIn;
 use weir_tests::http1::Connection;
 use weir_tests::process::cpu_time;
 use weir_tests::proxy::{launch, ok};

@@ -3,31 +3,16 @@
 //!
 //! Nothing here decides a request: that is `weir-policy` alone, here as in the plugin.
 
-mod audit;
-mod build;
-mod ca;
-mod check;
-mod demo;
+mod commands;
+mod console;
 mod document;
-mod exit;
-mod explain;
-mod filter;
 mod follow;
-mod input;
-mod inspection;
-mod interrupt;
-mod issuer;
-mod limits;
-mod package;
-mod place;
-mod run;
-mod table;
-mod terminal;
-mod up;
+mod proxy;
 
 use clap::{Parser, Subcommand};
 
-use exit::Exit;
+use commands::{ca, check, demo, explain, export, filter, issuer, package, run, up};
+use console::exit::Exit;
 
 const OVERVIEW: &str = "\
 Examples:
@@ -56,7 +41,8 @@ enum Command {
     Explain(explain::Explain),
     Up(up::Up),
     Run(run::Run),
-    Build(build::Build),
+    Export(export::Export),
+    Build(export::Build),
     Filter(filter::Filter),
     Package(package::Package),
     Ca(ca::Ca),
@@ -74,6 +60,7 @@ fn main() -> Exit {
         Command::Up(up) => up.run(),
         Command::Run(run) => run.run(),
         Command::Isolated(isolated) => isolated.run(),
+        Command::Export(export) => export.run(),
         Command::Build(build) => build.run(),
         Command::Filter(filter) => filter.run(),
         Command::Package(package) => package.run(),

@@ -9,16 +9,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::config::{self, at, parse};
 use crate::error::{Error, Result};
-
-/// `filter.yaml` as it is shipped.
-pub const FILTER_YAML: &str = include_str!("../filter.yaml");
-
-/// `filter-tls.yaml` as it is shipped: the network filter.
-pub const FILTER_TLS_YAML: &str = include_str!("../filter-tls.yaml");
+use crate::files::replace;
+use crate::shipped::{FILTER, FILTER_TLS, File, Shipped};
 
 const TYPED_CONFIG: &str = "/resources/0/typed_config";
+const CONFIG: &str = "/resources/0/typed_config/config";
 
 /// How the policy reaches the plugin. All of these occur in the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,24 +31,14 @@ pub enum Configuration {
     Struct(Vec<u8>),
 }
 
-/// The typed Wasm filter: what stands in the resource, and in the filter chain where the filter is static.
-///
-/// # Errors
-/// The shipped file lost a place, or a `Struct` is not a JSON object, or a `Text` is not UTF-8 (a protobuf string is).
-pub fn typed_config(wasm: &Path, configuration: &Configuration) -> Result<Value> {
-    let mut document = parse(config::FILTER, FILTER_YAML)?;
-    let filter = at(config::FILTER, &mut document, TYPED_CONFIG)?;
-    fill(config::FILTER, filter, wasm, configuration)?;
-    Ok(filter.take())
-}
-
-/// Puts module and policy into a filter.
-fn fill(file: &'static str, filter: &mut Value, wasm: &Path, configuration: &Configuration) -> Result<()> {
-    *at(file, filter, "/config/vm_config/code/local/filename")? = json!(wasm);
-    let place = at(file, filter, "/config/configuration")?;
+/// A filter file with this module and policy.
+fn filled(file: File, wasm: &Path, configuration: &Configuration) -> Result<Shipped> {
+    let mut filter = Shipped::parse(file)?;
+    *filter.at(&format!("{CONFIG}/vm_config/code/local/filename"))? = json!(wasm);
+    let place = filter.at(&format!("{CONFIG}/configuration"))?;
     match configuration {
         Configuration::Absent => {
-            let config = at(file, filter, "/config")?;
+            let config = filter.at(CONFIG)?;
             if let Some(fields) = config.as_object_mut() {
                 fields.remove("configuration");
             }
@@ -73,68 +59,49 @@ fn fill(file: &'static str, filter: &mut Value, wasm: &Path, configuration: &Con
             *place = json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": object});
         }
     }
-    Ok(())
+    Ok(filter)
 }
 
-/// Writes the resource for `wasm` and `configuration` to `path` at once.
+/// The typed Wasm filter: what stands in the resource, and in the filter chain where the filter is static.
+///
+/// # Errors
+/// The shipped file lost a place, or a `Struct` is not a JSON object, or a `Text` is not UTF-8 (a protobuf string is).
+pub fn typed_config(wasm: &Path, configuration: &Configuration) -> Result<Value> {
+    Ok(filled(FILTER, wasm, configuration)?.at(TYPED_CONFIG)?.take())
+}
+
+/// Writes the resource for `wasm` and `configuration` to `path` atomically.
 ///
 /// # Errors
 /// As [`typed_config`], and what the file system says.
 pub fn write(path: &Path, wasm: &Path, configuration: &Configuration) -> Result<()> {
-    let mut document = parse(config::FILTER, FILTER_YAML)?;
-    fill(config::FILTER, at(config::FILTER, &mut document, TYPED_CONFIG)?, wasm, configuration)?;
+    let filter = filled(FILTER, wasm, configuration)?.into_value();
     // Envoy chooses the parser by the ending of the name.
-    replace(path, document.to_string().as_bytes())
+    replace(path, filter.to_string().as_bytes())
 }
 
-/// Writes `filter.yaml` and `filter-tls.yaml` to `folder`, both with this module and policy, each at once: what the plugin
-/// needs on a machine where both of its faces are used.
+/// Writes `filter.yaml` and `filter-tls.yaml` to `folder`, both with this module and policy, each atomically: what the
+/// plugin needs on a machine where it is both an HTTP filter and a network filter.
 ///
 /// # Errors
 /// As [`typed_config`], and what the file system says.
 pub fn write_both(folder: &Path, wasm: &Path, configuration: &Configuration) -> Result<()> {
-    let files = [(config::FILTER, FILTER_YAML), (config::FILTER_TLS, FILTER_TLS_YAML)];
     // Both are made before one is written: a mistake changes neither.
-    let mut written = Vec::new();
-    for (name, text) in files {
-        let mut document = parse(name, text)?;
-        fill(name, at(name, &mut document, TYPED_CONFIG)?, wasm, configuration)?;
-        written.push((folder.join(name), document.to_string()));
-    }
-    written.iter().try_for_each(|(path, text)| replace(path, text.as_bytes()))
+    let files = [FILTER, FILTER_TLS].map(|file| Ok((file.name, filled(file, wasm, configuration)?.into_value())));
+    let files = files.into_iter().collect::<Result<Vec<_>>>()?;
+    files.iter().try_for_each(|(name, filter)| replace(&folder.join(name), filter.to_string().as_bytes()))
 }
 
-/// Writes a resource that somebody else made, istiod say, to `path` at once. It gets the name by which the filter chain of
-/// the shipped configuration asks for the plugin; the plugin's own name stays.
+/// Writes a resource that another control plane made, istiod say, to `path` atomically. It gets the name by which the
+/// filter chain of the shipped configuration asks for the plugin; the plugin's own name stays.
 ///
 /// # Errors
 /// It is not an object, and what the file system says.
 pub fn write_resource(path: &Path, resource: &Value) -> Result<()> {
-    let mut document = parse(config::FILTER, FILTER_YAML)?;
-    let place = at(config::FILTER, &mut document, "/resources/0")?;
+    let mut file = Shipped::parse(FILTER)?;
+    let place = file.at("/resources/0")?;
     let name = place["name"].take();
     *place = resource.clone();
-    *at(config::FILTER, place, "/name")? = name;
-    replace(path, document.to_string().as_bytes())
-}
-
-/// Writes beside and renames, so that a reader sees the old bytes or the new ones and never a part.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut beside = tempfile::Builder::new()
-        .prefix(".weir-")
-        .tempfile_in(folder)
-        .map_err(|e| Error::file("creating a file in", folder, e))?;
-    std::io::Write::write_all(&mut beside, bytes).map_err(|e| Error::file("writing", beside.path(), e))?;
-    #[cfg(unix)]
-    {
-        // A temporary file is the owner's alone, and an Envoy may run as another user.
-        use std::os::unix::fs::PermissionsExt;
-        beside
-            .as_file()
-            .set_permissions(std::fs::Permissions::from_mode(0o644))
-            .map_err(|e| Error::file("making readable", beside.path(), e))?;
-    }
-    beside.persist(path).map_err(|e| Error::file("replacing", path, e.error))?;
-    Ok(())
+    *file.at("/resources/0/name")? = name;
+    replace(path, file.into_value().to_string().as_bytes())
 }

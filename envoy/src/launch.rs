@@ -11,18 +11,23 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::binary::{Binary, OLDEST, OLDEST_INSPECTING};
+use crate::binary::Binary;
 use crate::config::{self, Changes, Filter, Inspection};
 use crate::ecds::{self, Configuration};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::logs::{self, Line, Listener, Logs};
+use crate::plugin::Plugin;
+use crate::release::{OLDEST, OLDEST_INSPECTING};
 use crate::running::{Files, Running};
 use crate::spawn;
 
+/// The module in the private folder.
+const MODULE: &str = "weir.wasm";
+
 /// How an Envoy is started: make one, change what should differ, [`Launch::start`].
 pub struct Launch {
-    wasm: Option<PathBuf>,
+    plugin: Option<Plugin>,
     configuration: Configuration,
     resource: Option<serde_json::Value>,
     in_chain: bool,
@@ -38,11 +43,15 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// With the plugin at `wasm`. The policy is absent until [`Launch::policy`] or [`Launch::configuration`] gives one,
+    /// With this plugin. The policy is absent until [`Launch::policy`] or [`Launch::configuration`] gives one,
     /// and an absent policy denies everything.
-    pub fn new(wasm: impl Into<PathBuf>) -> Self {
+    pub fn new(plugin: Plugin) -> Self {
+        Self::with(Some(plugin))
+    }
+
+    fn with(plugin: Option<Plugin>) -> Self {
         Self {
-            wasm: Some(wasm.into()),
+            plugin,
             configuration: Configuration::Absent,
             resource: None,
             in_chain: false,
@@ -60,7 +69,7 @@ impl Launch {
 
     /// With no plugin at all: for benchmarks, which need something to compare with. It forwards everything.
     pub fn without_plugin() -> Self {
-        Self { wasm: None, ..Self::new("") }
+        Self::with(None)
     }
 
     /// The policy document, handed to the plugin byte for byte.
@@ -92,7 +101,7 @@ impl Launch {
         self
     }
 
-    /// Every allowed request goes to this address, whatever its name resolves to; see [`crate::stand_in`].
+    /// Every allowed request goes to this address, whatever its name resolves to.
     #[must_use]
     pub fn stand_in(mut self, address: SocketAddr) -> Self {
         self.changes.stand_in = Some(address);
@@ -121,7 +130,7 @@ impl Launch {
     }
 
     /// Envoy looks into TLS: `inspecting-proxy.yaml` is started instead of `forward-proxy.yaml`, with certificates from
-    /// the issuer at this Unix socket ([`crate::issuer`]). Which hosts it looks into is the policy's word, `"tls": "inspected"`.
+    /// the issuer at this Unix socket. Which hosts it looks into is the policy's word, `"tls": "inspected"`.
     #[must_use]
     pub fn inspect(mut self, issuer: impl Into<PathBuf>) -> Self {
         self.changes.inspection = Some(Inspection { issuer: issuer.into(), origin_roots: None });
@@ -205,9 +214,10 @@ impl Launch {
     /// # Errors
     /// A shipped file lost a place that has to be changed.
     pub fn envoy_config(&self, filter_file: &Path) -> Result<serde_json::Value> {
-        let filter = match (&self.wasm, self.in_chain) {
+        let wasm = filter_file.with_file_name(MODULE);
+        let filter = match (&self.plugin, self.in_chain) {
             (None, _) => Filter::Absent,
-            (Some(wasm), true) => Filter::Static { wasm: wasm.clone(), configuration: self.configuration.clone() },
+            (Some(_), true) => Filter::Static { wasm, configuration: self.configuration.clone() },
             (Some(_), false) => Filter::Discovered(filter_file.to_owned()),
         };
         let mut changes = Changes { filter, ..self.changes.clone() };
@@ -229,11 +239,6 @@ impl Launch {
             Some(binary) => binary,
             None => Binary::find()?,
         };
-        if let Some(wasm) = &self.wasm {
-            let absolute =
-                fs::canonicalize(wasm).map_err(|e| Error::Plugin(format!("the plugin {}: {e}", wasm.display())))?;
-            self.wasm = Some(absolute);
-        }
         if self.changes.inspection.is_some() && binary.version() < OLDEST_INSPECTING {
             let (path, version) = (binary.path().to_owned(), binary.version());
             let reason = format!(
@@ -245,10 +250,15 @@ impl Launch {
         self.binary = Some(binary.clone());
         let folder = Folder::new(self.base_dir.as_deref())?;
         let filter_file = folder.path().join("filter.json");
-        if let (Some(wasm), false) = (&self.wasm, self.in_chain) {
+        let wasm = folder.path().join(MODULE);
+        if let Some(plugin) = &self.plugin {
+            fs::write(&wasm, plugin.bytes()).map_err(|e| Error::file("writing", &wasm, e))?;
+        }
+        let is_discovered = self.plugin.is_some() && !self.in_chain;
+        if is_discovered {
             match &self.resource {
                 Some(resource) => ecds::write_resource(&filter_file, resource)?,
-                None => ecds::write(&filter_file, wasm, &self.configuration)?,
+                None => ecds::write(&filter_file, &wasm, &self.configuration)?,
             }
         }
         let config_file = folder.path().join("envoy.json");
@@ -273,8 +283,7 @@ impl Launch {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let child = spawn::spawn(command).map_err(|e| Error::file("starting", binary.path(), e))?;
-        let files =
-            Files { admin: admin_file, filter: filter_file, wasm: self.wasm.filter(|_| !self.in_chain), folder };
+        let files = Files { admin: admin_file, filter: filter_file, wasm: is_discovered.then_some(wasm), folder };
         Running::become_ready(child, Logs::new(self.listener), binary, files, self.time_limit)
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use weir_cases::{Framing, RequestCase};
-use weir_envoy::Received;
+use weir_internet::Received;
 
 use crate::{Outcome, Proxy, connect, http1, http2};
 

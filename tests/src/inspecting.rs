@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use weir_envoy::issuer::{CertificateAuthority, Issuer, Options};
-use weir_envoy::{Launch, Running, StandIn};
+use weir_envoy::{Launch, Running};
+use weir_internet::StandIn;
+use weir_issuer::{CertificateAuthority, Issuer, Options};
 
 use crate::http1::Stream;
 use crate::proxy::{launch, ok};
@@ -68,7 +69,7 @@ impl Inspecting {
         let (ca, socket) = (folder.path().join("ca"), folder.path().join("issuer.sock"));
         let authority = ok(CertificateAuthority::create(&ca, &Options::default())).certificate_pem().to_owned();
         let roots = folder.path().join("origins.pem");
-        std::fs::write(&roots, internet.authority_pem().unwrap_or_default()).expect("a file");
+        std::fs::write(&roots, internet.ca_pem().unwrap_or_default()).expect("a file");
         let issuer = issue(&ca, &socket);
         let launch = change(launch.inspect(&socket).origin_roots(&roots), internet.address());
         Inspecting { envoy: ok(launch.start()), internet, issuer, authority, folder }

@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir_cases::Hello;
-use weir_envoy::{Configuration, Plugin, Running, ecds};
+use weir_envoy::{Configuration, Running, ecds};
 
 use crate::http1::dial;
+use crate::proxy::plugin_file;
 use crate::proxy::{launch, ok};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -196,8 +197,7 @@ pub fn text(policy: &[u8]) -> Configuration {
 
 /// The typed config of the network filter: the one of `filter.yaml` under its other name.
 fn typed_config(configuration: &Configuration) -> Value {
-    let plugin = ok(Plugin::locate());
-    let mut typed = ok(ecds::typed_config(&plugin.path().canonicalize().expect("the plugin"), configuration));
+    let mut typed = ok(ecds::typed_config(&plugin_file(), configuration));
     typed["@type"] = NETWORK_WASM.into();
     typed
 }

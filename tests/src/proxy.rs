@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use weir_envoy::{Configuration, Launch, Plugin, Running, StandIn, ecds};
+use weir_envoy::{Configuration, Launch, Plugin, Running, ecds};
+use weir_internet::StandIn;
 
 use crate::{http1, http2, tls};
 
@@ -35,15 +37,26 @@ pub fn ok<T, E: Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A launch with this workspace's plugin.
+/// The plugin of this workspace, or the one that `WEIR_PLUGIN` names.
+pub fn plugin() -> Plugin {
+    ok(Plugin::chosen(weir_module::WASM))
+}
+
+/// The same as a file.
+pub fn plugin_file() -> PathBuf {
+    let path = plugin().path().map_or_else(|| PathBuf::from(weir_module::PATH), Path::to_owned);
+    path.canonicalize().expect("the plugin")
+}
+
+/// A launch with that plugin.
 pub fn launch() -> Launch {
-    Launch::new(ok(Plugin::locate()).path())
+    Launch::new(plugin())
 }
 
 /// The plugin's resource with this policy, and without one of its capabilities: Envoy answers such a hostcall with a failure,
 /// and tells nobody.
 pub fn resource_without(capability: &str, policy: &[u8]) -> Value {
-    let plugin = ok(Plugin::locate()).path().canonicalize().expect("the plugin");
+    let plugin = plugin_file();
     let mut typed = ok(ecds::typed_config(&plugin, &Configuration::Text(policy.to_vec())));
     withhold(&mut typed, capability);
     let type_url = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde_json::Value;
 use weir_policy::{Layer, Limits, Pattern};
 
-use crate::document::{Document, Entry};
-use crate::limits;
+use crate::document::limits;
+use crate::document::policy_file::{Document, Entry};
 
 /// One line for each thing that changed; none where the two decide alike.
 pub(super) fn changes(old: &Document, new: &Document) -> Vec<String> {

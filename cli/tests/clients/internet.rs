@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use weir_envoy::{Binary, Plugin};
+use weir_envoy::Binary;
 use weir_tests::skipped;
 
 /// The names that lead to the origin.
@@ -85,12 +85,11 @@ impl Internet {
             self.path("policy.json").display()
         );
         // Found outside: neither a home nor a network is inside.
-        let plugin = Plugin::locate().expect("the plugin");
         let binary = Binary::find().expect("Envoy");
         let output: Output = Command::new("unshare")
             .args(["--user", "--map-root-user", "--mount", "--net", "--", "bash", "-c"])
             .arg(format!("{SETUP}\n{script}"))
-            .env("WEIR_PLUGIN", plugin.path())
+            .env("WEIR_PLUGIN", weir_tests::proxy::plugin_file())
             .env("WEIR_ENVOY", binary.path())
             .env("INTERNET", self.folder.path())
             .env("ROOTS", ROOTS)

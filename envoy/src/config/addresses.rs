@@ -8,19 +8,19 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::document::{Document, remove};
 use crate::error::Result;
+use crate::shipped::{Shipped, remove};
 
 const UPSTREAM_IP: &str =
     "type.googleapis.com/envoy.extensions.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMatcher";
 const PERMISSIONS: &str = "/typed_config/rules/policies/public-address/permissions";
 
 /// Takes `exceptions` out of what the DNS caches filter, and adds them to what the RBAC filters let through.
-pub(crate) fn allow(document: &mut Document, exceptions: &[IpNet]) -> Result<()> {
+pub(crate) fn allow(file: &mut Shipped, exceptions: &[IpNet]) -> Result<()> {
     if exceptions.is_empty() {
         return Ok(());
     }
-    document.each("resolved_address_filter", is_cache, |cache| {
+    file.each("resolved_address_filter", is_cache, |cache| {
         let ranges = cache.pointer_mut("/resolved_address_filter/ranges")?;
         let mut kept = read(ranges)?;
         for exception in exceptions {
@@ -32,7 +32,7 @@ pub(crate) fn allow(document: &mut Document, exceptions: &[IpNet]) -> Result<()>
             .collect();
         Some(())
     })?;
-    document.each(
+    file.each(
         "RBAC filter with a policy public-address",
         |object| object.pointer(PERMISSIONS).is_some(),
         |filter| {
@@ -48,8 +48,8 @@ pub(crate) fn allow(document: &mut Document, exceptions: &[IpNet]) -> Result<()>
 }
 
 /// Takes the filter out of the DNS caches, for an Envoy that does not know it.
-pub(crate) fn drop_resolved_address_filter(document: &mut Document) -> Result<()> {
-    document.each("resolved_address_filter", is_cache, |cache| remove(cache, "resolved_address_filter").map(|_| ()))
+pub(crate) fn drop_resolved_address_filter(file: &mut Shipped) -> Result<()> {
+    file.each("resolved_address_filter", is_cache, |cache| remove(cache, "resolved_address_filter").map(|_| ()))
 }
 
 fn is_cache(object: &Value) -> bool {

@@ -1,46 +1,31 @@
 //! What only `inspecting-proxy.yaml` has: the issuer, the roots that origins are checked against, the tunnel.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::document::{Document, named};
-use super::{Changes, Filter, string_state};
+use super::changes::{Changes, Filter, Inspection};
 use crate::error::{Error, Result};
 use crate::roots;
-
-/// `inspecting-proxy.yaml` as it is shipped.
-pub const INSPECTING_PROXY_YAML: &str = include_str!("../../inspecting-proxy.yaml");
-
-pub(crate) const FILE: &str = "inspecting-proxy.yaml";
+use crate::shipped::{Shipped, named, string_state};
 
 const LISTENERS: &str = "/static_resources/listeners";
 const CLUSTERS: &str = "/static_resources/clusters";
 const ORIGIN_FILTER: &str = "origin";
 const NAME_FILTERS: [&str; 2] = ["server-name", "envoy.filters.network.rbac"];
 
-/// What TLS inspection needs to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspection {
-    /// The Unix socket of the issuer.
-    pub issuer: PathBuf,
-    /// What the certificates of origins are checked against (PEM); the system's own unless told.
-    pub origin_roots: Option<PathBuf>,
-}
-
 /// The changes that only this file knows.
-pub(super) fn change(document: &mut Document, changes: &Changes, inspection: &Inspection) -> Result<()> {
-    let issuer = document
+pub(crate) fn change(file: &mut Shipped, changes: &Changes, inspection: &Inspection) -> Result<()> {
+    let issuer = file
         .named(CLUSTERS, "issuer")?
         .pointer_mut("/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/pipe/path");
     match issuer {
         Some(path) => *path = json!(inspection.issuer),
-        None => return Err(document.missing("pipe of the issuer")),
+        None => return Err(file.missing("pipe of the issuer")),
     }
     let roots = inspection.origin_roots.clone().or_else(roots::system_roots);
     let roots = roots.ok_or_else(|| Error::NoRoots(roots::PLACES.join(", ")))?;
-    document.each(
+    file.each(
         "trusted_ca",
         |object| object.get("trusted_ca").is_some(),
         |context| {
@@ -49,22 +34,22 @@ pub(super) fn change(document: &mut Document, changes: &Changes, inspection: &In
         },
     )?;
     if let Some(address) = changes.stand_in {
-        send_passthrough_to(document, address)?;
+        send_passthrough_to(file, address)?;
     }
     if changes.filter == Filter::Absent {
-        open_every_tunnel(document)?;
+        open_every_tunnel(file)?;
     }
     Ok(())
 }
 
 /// What `forward-proxy.yaml` does by an HTTP filter, for tunnels that are passed through.
-fn send_passthrough_to(document: &mut Document, address: SocketAddr) -> Result<()> {
+fn send_passthrough_to(file: &mut Shipped, address: SocketAddr) -> Result<()> {
     let states = json!([
         string_state("envoy.upstream.dynamic_host", &address.ip().to_string()),
         string_state("envoy.upstream.dynamic_port", &address.port().to_string()),
     ]);
-    let missing = document.missing("filter origin of the chain passthrough");
-    let tunnel = document.named(LISTENERS, "tunnel")?;
+    let missing = file.missing("filter origin of the chain passthrough");
+    let tunnel = file.named(LISTENERS, "tunnel")?;
     let origin = tunnel["filter_chains"]
         .as_array_mut()
         .and_then(|chains| named(chains, "passthrough"))
@@ -77,9 +62,9 @@ fn send_passthrough_to(document: &mut Document, address: SocketAddr) -> Result<(
 }
 
 /// Without the plugin nobody says what a tunnel is for: every one is inspected, and no name is compared.
-fn open_every_tunnel(document: &mut Document) -> Result<()> {
-    let missing = document.missing("chain inspected");
-    let tunnel = document.named(LISTENERS, "tunnel")?;
+fn open_every_tunnel(file: &mut Shipped) -> Result<()> {
+    let missing = file.missing("chain inspected");
+    let tunnel = file.named(LISTENERS, "tunnel")?;
     let chains = tunnel["filter_chains"].as_array_mut().and_then(|chains| named(chains, "inspected"));
     let Some(filters) = chains.and_then(|chain| chain["filters"].as_array_mut()) else { return Err(missing) };
     filters.retain(|filter| NAME_FILTERS.iter().all(|name| filter["name"] != *name));

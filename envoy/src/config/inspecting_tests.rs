@@ -44,13 +44,13 @@ fn all<'v>(value: &'v Value, field: &str, found: &mut Vec<&'v Value>) {
 
 #[test]
 fn nothing_else_changes() {
-    assert_eq!(inspecting(&changes()), parse(inspecting::FILE, INSPECTING_PROXY_YAML).unwrap());
+    assert_eq!(inspecting(&changes()), shipped(INSPECTING_PROXY));
 }
 
 /// Who changes a protection in one of the two files must change it in the other.
 #[test]
 fn both_files_protect_alike() {
-    let forward = parse(FILE, FORWARD_PROXY_YAML).unwrap();
+    let forward = shipped(FORWARD_PROXY);
     let inspecting = inspecting(&changes());
     assert_eq!(inspecting["admin"], forward["admin"]);
     assert_eq!(inspecting["overload_manager"], forward["overload_manager"]);
@@ -140,7 +140,7 @@ fn every_way_out_refuses_the_same_addresses() {
     all(&document, "dns_cache_config", &mut caches);
     assert_eq!(caches.len(), 6, "two managers, the passthrough chain and three clusters");
     assert!(caches.iter().all(|cache| *cache == caches[0]));
-    let forward = parse(FILE, FORWARD_PROXY_YAML).unwrap();
+    let forward = shipped(FORWARD_PROXY);
     let mut theirs = Vec::new();
     all(&forward, "dns_cache_config", &mut theirs);
     assert_eq!(caches[0], theirs[0]);

@@ -1,16 +1,14 @@
 //! `sidecar.yaml` and `filter-tls.yaml`, which nothing but the tests starts: what they share with the other files stays alike.
 
 use super::*;
-use crate::ecds::{FILTER_TLS_YAML, FILTER_YAML};
-
-const SIDECAR_YAML: &str = include_str!("../../sidecar.yaml");
+use crate::shipped::{FILTER, FILTER_TLS, SIDECAR};
 
 fn sidecar() -> Value {
-    parse("sidecar.yaml", SIDECAR_YAML).unwrap()
+    shipped(SIDECAR)
 }
 
 fn forward() -> Value {
-    parse(FILE, FORWARD_PROXY_YAML).unwrap()
+    shipped(FORWARD_PROXY)
 }
 
 fn filter<'v>(filters: &'v Value, name: &str) -> &'v Value {
@@ -75,8 +73,8 @@ fn tls_is_resolved_and_refused_as_http_is() {
 
 #[test]
 fn both_faces_have_one_plugin() {
-    let resource = |text: &str| parse("a filter", text).unwrap()["resources"][0].clone();
-    let (http, mut tls) = (resource(FILTER_YAML), resource(FILTER_TLS_YAML));
+    let resource = |file| shipped(file)["resources"][0].clone();
+    let (http, mut tls) = (resource(FILTER), resource(FILTER_TLS));
     let kind = &mut tls["typed_config"]["@type"];
     assert_eq!(*kind, "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm");
     *kind = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm".into();

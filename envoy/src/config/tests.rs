@@ -1,11 +1,12 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::ecds::Configuration;
 
 const CLUSTER_CACHE: &str = "/static_resources/clusters/0/cluster_type/typed_config/dns_cache_config";
 
-fn shipped() -> Value {
-    parse(FILE, FORWARD_PROXY_YAML).unwrap()
+fn forward() -> Value {
+    shipped(FORWARD_PROXY)
 }
 
 fn manager(document: &Value) -> &Value {
@@ -28,7 +29,7 @@ fn nothing_else_changes() {
         admin: "127.0.0.1:9901".parse().unwrap(),
         ..Changes::default()
     };
-    assert_eq!(forward_proxy(&changes).unwrap(), shipped());
+    assert_eq!(forward_proxy(&changes).unwrap(), forward());
 }
 
 #[test]
@@ -45,7 +46,7 @@ fn ports_and_path_are_set() {
 /// Both lists are the same in the file that people copy: whoever changes one must change the other.
 #[test]
 fn both_lists_of_addresses_agree() {
-    let document = shipped();
+    let document = forward();
     let rules = "/typed_config/rules/policies/public-address/permissions/0/and_rules/rules/1/not_rule/or_rules/rules";
     let rbac: Vec<IpNet> = manager(&document)["http_filters"][4]
         .pointer(rules)
@@ -67,7 +68,7 @@ fn both_lists_of_addresses_agree() {
 
 #[test]
 fn what_is_no_origin_is_refused() {
-    let ranges = ranges(&shipped());
+    let ranges = ranges(&forward());
     let refused = |address: &str| {
         let address: IpAddr = address.parse().unwrap();
         ranges.iter().any(|range| range.contains(&address))
@@ -189,10 +190,10 @@ fn a_static_filter_needs_no_discovery() {
 #[test]
 fn without_the_plugin_the_rest_stays_but_for_what_waits_for_its_word() {
     let waits = "/http_filters/1/typed_config/rules/policies/not-announced";
-    assert!(manager(&shipped()).pointer(&waits.replace('1', "2")).is_some());
+    assert!(manager(&forward()).pointer(&waits.replace('1', "2")).is_some());
     let document = forward_proxy(&Changes { filter: Filter::Absent, ..Changes::default() }).unwrap();
     assert_eq!(filter_names(&document)[1..3], ["not-inspected", "envoy.filters.http.dynamic_forward_proxy"]);
-    assert_eq!(filter_names(&document).len(), filter_names(&shipped()).len() - 1);
+    assert_eq!(filter_names(&document).len(), filter_names(&forward()).len() - 1);
     assert_eq!(manager(&document).pointer(waits), None);
 }
 
@@ -219,7 +220,7 @@ fn an_older_envoy_gets_no_address_filter() {
 
 #[test]
 fn a_lost_place_is_an_error() {
-    let mut document = Document::parse(FILE, FORWARD_PROXY_YAML).unwrap();
+    let mut document = Shipped::parse(FORWARD_PROXY).unwrap();
     let filters = document.at(&format!("{MANAGER}/http_filters")).unwrap();
     filters.as_array_mut().unwrap().remove(1);
     let error = place_plugin(&mut document, &Filter::Absent).unwrap_err().to_string();

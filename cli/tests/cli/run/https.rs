@@ -5,14 +5,14 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use weir_envoy::StandIn;
+use weir_internet::StandIn;
 
 use super::{Folder, Ran, left_over, run};
 
 /// Runs a shell command under a policy that inspects, where `origin.example` and `pinned.example` are the stand-in.
 fn inspected(folder: &Folder, origin: &StandIn, policy: &str, arguments: &[&str], script: &str) -> Option<Ran> {
     let hosts = folder.write("hosts", &format!("{0} origin.example pinned.example\n", origin.address().ip()));
-    let roots = folder.write("roots.pem", origin.authority_pem().unwrap());
+    let roots = folder.write("roots.pem", origin.ca_pem().unwrap());
     let weir = run(folder, policy, &[&["--roots", &roots], arguments].concat());
     let mut command = Command::new("unshare");
     // Root keeps what it has; another user becomes root of a namespace, which is enough for a mount.

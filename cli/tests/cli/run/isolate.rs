@@ -176,8 +176,8 @@ fn an_ordinary_user_is_isolated_as_well() {
         return;
     }
     let folder = Folder::new();
-    let plugin = weir_envoy::Plugin::locate().unwrap();
-    for (from, to) in [(weir_envoy::Binary::find().unwrap().path(), "envoy"), (plugin.path(), "weir.wasm")] {
+    let plugin = weir_tests::proxy::plugin_file();
+    for (from, to) in [(weir_envoy::Binary::find().unwrap().path(), "envoy"), (&plugin, "weir.wasm")] {
         let to = folder.0.join(to);
         // No link, which changes the file: other tests have a setup that must not see that.
         fs::copy(from, &to).unwrap();

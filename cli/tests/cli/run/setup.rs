@@ -48,7 +48,7 @@ fn a_setup_cannot_put_its_own_envoy_or_plugin_in_place() {
         let folder = Folder::new();
         let (envoy, plugin) = (folder.0.join("envoy"), folder.0.join("weir.wasm"));
         std::os::unix::fs::symlink(weir_envoy::Binary::find().unwrap().path(), &envoy).unwrap();
-        std::fs::copy(weir_envoy::Plugin::locate().unwrap().path(), &plugin).unwrap();
+        std::fs::copy(weir_tests::proxy::plugin_file(), &plugin).unwrap();
         let place = folder.0.join(name).display().to_string();
         let setup = format!("echo '#!/bin/sh' > {place}.new; chmod +x {place}.new; mv {place}.new {place}");
         let mut command = run(&folder, OFF, &["--setup", &setup]);

@@ -1,0 +1,286 @@
+//! `weir up`: a forward proxy with a policy from a file, until it is stopped.
+//!
+//! The policy in force is always one that the plugin accepted: a file with mistakes changes nothing.
+//! No Envoy stays behind, however this ends.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use ipnet::IpNet;
+use serde_json::Value;
+use weir_envoy::{Binary, Launch, Line, Running};
+
+use crate::console::exit::Exit;
+use crate::console::interrupt::Interrupt;
+use crate::console::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, data, mistake, paint, shown, words};
+use crate::document::input;
+use crate::document::mistakes;
+use crate::document::policy_file::Document;
+use crate::follow::{self, Seen, Watched, note_warnings};
+use crate::proxy;
+use crate::proxy::certificates as ca;
+use crate::proxy::error::Error;
+use crate::proxy::inspection::Inspection;
+use crate::proxy::record::Record;
+use crate::proxy::upstream::network;
+
+const EXAMPLES: &str = "\
+Examples:
+  weir up --policy policy.json
+  weir up --policy policy.json --listen 0.0.0.0:3128        for sandboxes in other containers
+  weir up --policy policy.json --allow-upstream 10.1.2.0/24 an internal registry
+  weir up --policy policy.json --json >> audit.jsonl
+
+A change of the file is taken up at once, for open connections too; a mistake in it is printed and changes
+nothing. Audit records are printed to standard output (--json: as the plugin writes them), the rest to
+standard error. Which decisions leave a record is \"audit\": {\"log\": \"denied\"} of the policy. Where it says
+\"tls\": \"inspected\", tunnels are looked into: clients have to trust what `weir ca export` prints.
+
+Exit code: 0 stopped by Ctrl-C or SIGTERM, 1 Envoy did not start or ended by itself, 2 a mistake in the policy.";
+
+/// How often the file and Envoy are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Run a forward proxy with a policy, and follow changes of its file
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Up {
+    /// Policy document (JSON)
+    #[arg(long, short, value_name = "FILE")]
+    policy: PathBuf,
+    /// Address of the proxy; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3128")]
+    listen: SocketAddr,
+    /// Private network that may be reached all the same; can be repeated
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    allow_upstream: Vec<IpNet>,
+    /// Folder of the authority, where the policy has TLS inspected; made on first use
+    #[arg(long, value_name = "DIR")]
+    ca: Option<PathBuf>,
+    /// Print audit records as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Up {
+    pub(crate) fn run(&self) -> Exit {
+        if self.policy == Path::new("-") {
+            mistake("the policy is read again when it changes: name a file, not standard input");
+            return Exit::Mistake;
+        }
+        let interrupt = match Interrupt::watch() {
+            Ok(interrupt) => interrupt,
+            Err(error) => {
+                mistake(format_args!("cannot watch for signals: {error}"));
+                return Exit::Failure;
+            }
+        };
+        let input = match input::read(&self.policy) {
+            Ok(input) => input,
+            Err(unreadable) => {
+                mistake(unreadable);
+                return Exit::Mistake;
+            }
+        };
+        let document = match Document::read(&input.bytes) {
+            Ok(document) => document,
+            Err(mistakes) => {
+                words(mistakes::in_words(&input.bytes, &mistakes, &input.name));
+                return Exit::Mistake;
+            }
+        };
+        let ca = if document.policy.inspects() {
+            let Some(folder) = ca::folder(self.ca.as_deref()) else { return Exit::Mistake };
+            Some(folder)
+        } else {
+            None
+        };
+        match self.start(&input.bytes, ca.as_deref(), &interrupt) {
+            Ok((envoy, inspection)) => {
+                self.greet(&envoy, &document, inspection.as_ref());
+                let watched = Watched::new(self.policy.clone(), Some(input.bytes));
+                Proxy { envoy, inspection, document, watched, name: input.name }.run(&interrupt)
+            }
+            Err(error) => {
+                mistake(&error);
+                if error.is_mistake() { Exit::Mistake } else { Exit::Failure }
+            }
+        }
+    }
+
+    fn start(
+        &self,
+        policy: &[u8],
+        ca: Option<&Path>,
+        interrupt: &Interrupt,
+    ) -> Result<(Running, Option<Inspection>), Error> {
+        let (plugin, binary) = (proxy::plugin()?, Binary::find()?);
+        interrupt.hold();
+        let json = self.json;
+        let launch = Launch::new(plugin).binary(binary);
+        let launch = launch.policy(policy).listen(self.listen).on_line(move |line| print_line(line, json));
+        let launch = self.allow_upstream.iter().fold(launch, |launch, network| launch.allow_upstream(*network));
+        let inspection = ca.map(Inspection::of).transpose()?;
+        let launch = match &inspection {
+            Some(inspection) => inspection.of_launch(launch),
+            None => launch,
+        };
+        Ok((launch.start()?, inspection))
+    }
+
+    fn greet(&self, envoy: &Running, document: &Document, inspection: Option<&Inspection>) {
+        let address = envoy.address();
+        words(format_args!(
+            "{} http://{address} (Envoy {}, {})",
+            paint(GOOD, "weir is up:"),
+            envoy.binary().version(),
+            self.policy.display()
+        ));
+        let reached = if address.ip().is_unspecified() {
+            words(format_args!("  {} every network of this machine can reach this port", paint(WARNING, "note:")));
+            SocketAddr::from(([127, 0, 0, 1], address.port()))
+        } else {
+            address
+        };
+        words(paint(STRONG, format_args!("  export http_proxy=http://{reached} https_proxy=http://{reached}")));
+        if inspection.is_some() {
+            let ca = self.ca.as_ref().map(|ca| format!(" --ca {}", ca.display())).unwrap_or_default();
+            words(format_args!("  it looks into TLS: clients have to trust what `weir ca export{ca}` prints"));
+        }
+        note_warnings(document, &self.policy.display().to_string());
+        words(paint(FAINT, "  Ctrl-C stops it; a change of the file is taken up"));
+    }
+}
+
+/// A proxy that runs.
+struct Proxy {
+    envoy: Running,
+    inspection: Option<Inspection>,
+    /// The policy in force.
+    document: Document,
+    watched: Watched,
+    name: String,
+}
+
+impl Proxy {
+    fn run(mut self, interrupt: &Interrupt) -> Exit {
+        while !interrupt.came() {
+            if !self.envoy.is_alive() {
+                mistake(self.death());
+                return Exit::Failure;
+            }
+            match self.watched.look() {
+                Seen::Same => {}
+                Seen::Changed(content) => self.reload(&content),
+                Seen::Gone(error) => follow::note_gone(&self.name, &error),
+            }
+            thread::sleep(TICK);
+        }
+        self.envoy.stop();
+        words("weir is down");
+        Exit::Success
+    }
+
+    fn reload(&mut self, content: &[u8]) {
+        let taken_up = follow::take_up(Some(&self.document), content, &self.name, || self.envoy.set_policy(content));
+        let Some(document) = taken_up else { return };
+        if document.policy.inspects() && self.inspection.is_none() {
+            words(format_args!(
+                "  {} this proxy was started without TLS inspection, and refuses tunnels that need it: start it anew",
+                paint(WARNING, "note:")
+            ));
+        }
+        note_warnings(&document, &self.name);
+        self.document = document;
+    }
+
+    /// Why Envoy ended.
+    fn death(&mut self) -> weir_envoy::Error {
+        let errors =
+            self.envoy.log_lines().into_iter().filter(|line| matches!(line.level.as_str(), "error" | "critical" | ""));
+        let mut errors: Vec<String> = errors.map(|line| line.message).collect();
+        errors.dedup();
+        let errors = errors.split_off(errors.len().saturating_sub(10));
+        match self.envoy.wait() {
+            Ok(status) => weir_envoy::Error::Exited { status, errors },
+            Err(error) => error,
+        }
+    }
+}
+
+/// Prints what is worth seeing of Envoy's logs.
+fn print_line(line: &Line<'_>, json: bool) {
+    match line {
+        Line::Log(entry) => match entry.from_plugin() {
+            Some(message) => {
+                let Some(record) = Record::parse(message) else { return };
+                if json {
+                    data(message);
+                } else {
+                    data(format_args!("{} {}", paint(FAINT, time_of_day()), record.line()));
+                }
+            }
+            // What is wrong with a policy is told where it was read.
+            None if entry.level == "critical" && entry.logger != "config" && entry.logger != "wasm" => {
+                words(format_args!("{} {}", paint(BAD, "envoy:"), entry.message));
+            }
+            None => {}
+        },
+        Line::Access(line) => {
+            if let Some(failure) = failure(line).filter(|_| !json) {
+                words(format_args!("{} {failure}", paint(FAINT, time_of_day())));
+            }
+        }
+    }
+}
+
+/// An allowed request that came to nothing, in words: its name has no public address, say.
+fn failure(line: &str) -> Option<String> {
+    let access: Value = serde_json::from_str(line).ok()?;
+    let text = |field: &str| {
+        access.get(field).and_then(Value::as_str).filter(|text| *text != "-").map(|text| shown(text.as_bytes()))
+    };
+    let status = access.get("status").and_then(Value::as_u64)?;
+    if text("decision").is_some_and(|decision| decision.starts_with("deny")) {
+        return None;
+    }
+    let by_envoy = text("flags").is_some() || text("details").is_some_and(|details| details.starts_with("rbac"));
+    (status >= 400 && by_envoy).then(|| {
+        format!(
+            "{} {} {}: {status} from Envoy ({})",
+            paint(WARNING, "failed"),
+            text("method").unwrap_or_default(),
+            text("authority").unwrap_or_default(),
+            text("details").or_else(|| text("flags")).unwrap_or_default()
+        )
+    })
+}
+
+/// The time of day in UTC.
+fn time_of_day() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    format!("{:02}:{:02}:{:02}Z", now / 3600 % 24, now / 60 % 60, now % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_and_a_refusal_is_not_told_twice() {
+        let line = |status: u16, flags: &str, details: &str, decision: &str| {
+            format!(
+                r#"{{"method":"GET","authority":"a.example","status":{status},"flags":"{flags}","details":"{details}","decision":{decision}}}"#
+            )
+        };
+        assert!(failure(&line(503, "DF", "dns_resolution_failure", "null")).unwrap().contains("503 from Envoy"));
+        assert!(failure(&line(502, "DF", "dns_resolution_failure", "\"would-deny; reason=ip-literal\"")).is_some());
+        assert!(failure(&line(403, "-", "rbac_access_denied_matched_policy[none]", "null")).is_some());
+        assert_eq!(failure(&line(403, "-", "weir", "\"deny; reason=ip-literal\"")), None);
+        assert_eq!(failure(&line(404, "-", "via_upstream", "null")), None);
+        assert_eq!(failure(&line(200, "-", "via_upstream", "null")), None);
+    }
+}

@@ -1,0 +1,252 @@
+//! The certificate authority: the key that every client of this proxy trusts.
+//!
+//! Whoever has the key can impersonate every site to those clients, so it must never be used when others could have read
+//! it, and nothing here shows it.
+
+use std::fmt::{self, Write};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, GeneralSubtree, IsCa, KeyPair,
+    KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256,
+};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+
+use crate::error::{Error, Result};
+use crate::files::{self, CERTIFICATE_FILE, KEY_FILE, Locked};
+use crate::names::HostName;
+use crate::serial::serial;
+
+/// The authority is valid from this long before it was made.
+const BACKDATED: Duration = Duration::from_hours(1);
+
+/// How a new authority is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Domains (each with everything below it) for which alone clients will believe this authority. Empty: all names.
+    pub name_constraints: Vec<String>,
+    /// How many days it is valid. A year by default: long enough that images with it baked in do not break every few
+    /// weeks, short enough that one which was forgotten somewhere ends by itself.
+    pub days: u16,
+    /// Replaces an authority that is there.
+    pub force: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { name_constraints: Vec::new(), days: 365, force: false }
+    }
+}
+
+/// A certificate authority, ready to sign.
+pub struct CertificateAuthority {
+    pem: String,
+    fingerprint: String,
+    signer: rcgen::Issuer<'static, KeyPair>,
+    not_after: SystemTime,
+    is_root: bool,
+    permitted: Vec<String>,
+}
+
+impl fmt::Debug for CertificateAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateAuthority")
+            .field("not_after", &self.not_after)
+            .field("permitted", &self.permitted)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CertificateAuthority {
+    /// Makes a new authority in `folder`: `ca.pem` for everybody, `ca-key.pem` for this user alone.
+    ///
+    /// # Errors
+    /// There is one and [`Options::force`] is not set, a constraint is no domain, or the files cannot be written.
+    pub fn create(folder: &Path, options: &Options) -> Result<Self> {
+        let locked = Locked::new(folder)?;
+        if !options.force && (locked.has(CERTIFICATE_FILE) || locked.has(KEY_FILE)) {
+            return Err(Error::Exists(folder.to_owned()));
+        }
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        Self::write(&locked, folder, key, options)
+    }
+
+    /// Reads the authority in `folder`.
+    ///
+    /// # Errors
+    /// It is not there, others can read the key, the key is not the certificate's, or the certificate has ended or is
+    /// none of an authority.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let (pem, key) = (files::read_certificate(folder)?, files::read_key(folder)?);
+        let key = KeyPair::from_pem(&key).map_err(|e| {
+            let reason = format!("is no private key that can be used: {e}");
+            Error::Unusable { path: folder.join(KEY_FILE), reason }
+        })?;
+        Self::new(folder, pem, key)
+    }
+
+    /// Reads the authority in `folder`, or makes one where there is none. Two processes that do so at once get the same.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::load`] and [`CertificateAuthority::create`]. An authority that cannot be used is never
+    /// replaced.
+    pub fn load_or_create(folder: &Path, options: &Options) -> Result<Self> {
+        let locked = Locked::new(folder)?;
+        match (locked.has(CERTIFICATE_FILE), locked.has(KEY_FILE)) {
+            (false, false) => {
+                let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+                Self::write(&locked, folder, key, options)
+            }
+            // Somebody was interrupted between the two files. The key is good, and nothing is destroyed.
+            (false, true) => {
+                let key = KeyPair::from_pem(&files::read_key(folder)?)?;
+                Self::write(&locked, folder, key, options)
+            }
+            _ => Self::load(folder),
+        }
+    }
+
+    fn write(locked: &Locked<'_>, folder: &Path, key: KeyPair, options: &Options) -> Result<Self> {
+        let certificate = parameters(options)?.self_signed(&key)?;
+        locked.write_key(&key.serialize_pem())?;
+        locked.write_certificate(&certificate.pem())?;
+        Self::new(folder, certificate.pem(), key)
+    }
+
+    fn new(folder: &Path, pem: String, key: KeyPair) -> Result<Self> {
+        let path = folder.join(CERTIFICATE_FILE);
+        let unusable = |reason: String| Error::Unusable { path: path.clone(), reason };
+        let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
+            .map_err(|_| unusable("is no certificate in PEM form".into()))?;
+        let certificate = block.parse_x509().map_err(|e| unusable(format!("is no certificate: {e}")))?;
+        check(&certificate, &key).map_err(unusable)?;
+        let seconds = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
+        let not_after = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let is_root = certificate.subject().as_raw() == certificate.issuer().as_raw();
+        let permitted = permitted(&certificate).map_err(|reason| Error::Unusable { path: path.clone(), reason })?;
+        let signer = rcgen::Issuer::from_ca_cert_pem(&pem, key)?;
+        let fingerprint = Sha256::digest(&block.contents).iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        Ok(Self { pem, fingerprint, signer, not_after, is_root, permitted })
+    }
+
+    /// What clients have to trust (PEM).
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// When it ends.
+    pub fn not_after(&self) -> SystemTime {
+        self.not_after
+    }
+
+    /// When it ends, in UTC as RFC 3339 writes it.
+    pub fn expires(&self) -> String {
+        let at = OffsetDateTime::from(self.not_after);
+        format!("{}T{:02}:{:02}:{:02}Z", at.date(), at.hour(), at.minute(), at.second())
+    }
+
+    /// The SHA-256 of the certificate in hexadecimal digits, by which two people can compare it.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The domains that it is constrained to; none means all names.
+    pub fn name_constraints(&self) -> &[String] {
+        &self.permitted
+    }
+
+    /// Whether its constraints include `name`.
+    pub(crate) fn permits(&self, name: &HostName) -> bool {
+        self.permitted.is_empty() || self.permitted.iter().any(|domain| name.is_within(domain))
+    }
+
+    pub(crate) fn signer(&self) -> &rcgen::Issuer<'static, KeyPair> {
+        &self.signer
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        self.is_root
+    }
+}
+
+fn parameters(options: &Options) -> Result<CertificateParams> {
+    let now = SystemTime::now();
+    let end = now + Duration::from_hours(24) * u32::from(options.days);
+    let mut parameters = CertificateParams::default();
+    parameters.not_before = OffsetDateTime::from(now.checked_sub(BACKDATED).unwrap_or(now));
+    parameters.not_after = OffsetDateTime::from(end);
+    let serial = serial()?;
+    // The serial's beginning keeps apart the authorities that a client may come to trust over the years: many find an
+    // issuer by its name alone.
+    let mark = serial.to_bytes().iter().take(4).fold(0, |mark, byte| mark << 8 | u32::from(*byte));
+    parameters.serial_number = Some(serial);
+    parameters.distinguished_name = DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::OrganizationName, "Weir");
+    parameters.distinguished_name.push(DnType::CommonName, format!("Weir local CA {mark:08x}"));
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    parameters.name_constraints = constraints(&options.name_constraints)?;
+    Ok(parameters)
+}
+
+fn constraints(domains: &[String]) -> Result<Option<NameConstraints>> {
+    if domains.is_empty() {
+        return Ok(None);
+    }
+    let mut permitted = Vec::new();
+    for domain in domains {
+        let name = HostName::parse(domain)
+            .map_err(|reason| Error::Constraint { domain: domain.escape_default().to_string(), reason })?;
+        permitted.push(GeneralSubtree::DnsName(name.as_str().to_owned()));
+    }
+    // A constraint on names says nothing of addresses (RFC 5280 4.2.1.10), so those are left out as a whole.
+    let all = [CidrSubnet::from_v4_prefix([0; 4], 0), CidrSubnet::from_v6_prefix([0; 16], 0)];
+    let excluded = all.into_iter().map(GeneralSubtree::IpAddress).collect();
+    Ok(Some(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded }))
+}
+
+/// Whether this is an authority and the key its own.
+fn check(certificate: &X509Certificate<'_>, key: &KeyPair) -> Result<(), String> {
+    use rcgen::PublicKeyData;
+
+    if certificate.public_key().raw != key.subject_public_key_info() {
+        return Err(format!("and {KEY_FILE} do not belong together"));
+    }
+    if !certificate.is_ca() {
+        return Err("is not the certificate of an authority (no CA:TRUE)".into());
+    }
+    let usage = certificate.key_usage().map_err(|e| format!("has an unreadable key usage: {e}"))?;
+    if usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
+        return Err("may not sign certificates (its key usage lacks keyCertSign)".into());
+    }
+    let (validity, now) = (certificate.validity(), x509_parser::time::ASN1Time::now());
+    if now > validity.not_after {
+        return Err(format!("expired on {}; make a new one: weir ca init --force", validity.not_after));
+    }
+    if now < validity.not_before {
+        return Err(format!("is not valid before {}; is the clock right?", validity.not_before));
+    }
+    Ok(())
+}
+
+/// The domains that the certificate's name constraints permit.
+fn permitted(certificate: &X509Certificate<'_>) -> Result<Vec<String>, String> {
+    let found = certificate.name_constraints().map_err(|e| format!("has unreadable name constraints: {e}"))?;
+    let Some(subtrees) = found.and_then(|it| it.value.permitted_subtrees.as_ref()) else { return Ok(Vec::new()) };
+    let names = subtrees.iter().filter_map(|subtree| match &subtree.base {
+        GeneralName::DNSName(name) => Some(name.trim_start_matches('.').to_ascii_lowercase()),
+        _ => None,
+    });
+    Ok(names.collect())
+}
+
+#[cfg(test)]
+#[path = "ca_tests.rs"]
+mod tests;

@@ -1,0 +1,102 @@
+//! What can be wrong with a certificate authority or a socket, with what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::names::NameError;
+
+/// Anything that the issuer refuses or fails at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Other users can read the private key, or the folder that it is in.
+    #[error(
+        "other users can read the private key: {path} has mode {mode:04o}; run: chmod {allowed:04o} {path}\n  \
+         A copy of the key can impersonate every site to clients that trust this certificate authority; if one may \
+         exist, make a new authority: weir ca init --force",
+        path = path.display()
+    )]
+    Exposed {
+        /// The key file or the folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// Those it must have at most.
+        allowed: u32,
+    },
+    /// The private key belongs to another user.
+    #[error("{path} belongs to user {owner}, who could read or replace it; it must be yours", path = path.display())]
+    ForeignOwner {
+        /// The key file or the folder.
+        path: PathBuf,
+        /// The owner's id.
+        owner: u32,
+    },
+    /// The folder holds a certificate authority already.
+    #[error(
+        "{} holds a certificate authority already; --force replaces it, and then every client has to trust the new one",
+        .0.display()
+    )]
+    Exists(PathBuf),
+    /// The folder holds no certificate authority.
+    #[error("no certificate authority in {}; make one: weir ca init --ca {}", .0.display(), .0.display())]
+    Missing(PathBuf),
+    /// The files exist and are not a usable certificate authority.
+    #[error("{} {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why not, as the end of a sentence.
+        reason: String,
+    },
+    /// A name constraint that is no domain.
+    #[error("name constraint \"{domain}\": {reason}")]
+    Constraint {
+        /// As it was given.
+        domain: String,
+        /// What is wrong with it.
+        reason: NameError,
+    },
+    /// The certificate authority has expired, or expires before a leaf could be used.
+    #[error("the certificate authority has expired; make a new one: weir ca init --force")]
+    Expired,
+    /// The authority's name constraints do not include this name.
+    #[error("{0} is outside the name constraints of the certificate authority")]
+    NotPermitted(String),
+    /// A certificate could not be made.
+    #[error("making a certificate: {0}")]
+    Sign(String),
+    /// Another process listens on the socket.
+    #[error("another issuer listens at {}", .0.display())]
+    InUse(PathBuf),
+    /// The path of the socket holds something else.
+    #[error("{} exists and is no socket; it stays, choose another path", .0.display())]
+    NotASocket(PathBuf),
+    /// A file, a socket or a thread could not be handled.
+    #[error("{tried}: {source}")]
+    Io {
+        /// What was tried, with the path.
+        tried: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub(crate) fn io(tried: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { tried: tried.into(), source }
+    }
+
+    pub(crate) fn file(verb: &str, path: &Path, source: io::Error) -> Self {
+        Self::io(format!("{verb} {}", path.display()), source)
+    }
+}
+
+impl From<rcgen::Error> for Error {
+    fn from(error: rcgen::Error) -> Self {
+        Self::Sign(error.to_string())
+    }
+}

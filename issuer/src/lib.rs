@@ -1,0 +1,115 @@
+//! The issuer: gives Envoy the certificates with which it opens tunnels, signed by a local certificate authority.
+//!
+//! Envoy asks for a certificate by the name of a host (SDS over a Unix socket), and the issuer answers with a leaf that
+//! it mints at that moment and renews on the same stream. Envoy keeps what it was given, so the issuer may be away: names
+//! that Envoy knows go on, new ones wait for it.
+//!
+//! It must never sign what is not a plain host name, never let a leaf outlive its authority, and never write a private
+//! key anywhere but into the authority's own key file and to Envoy.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use weir_issuer::{CertificateAuthority, Issuer, Options};
+//!
+//! # fn main() -> weir_issuer::Result<()> {
+//! let ca = CertificateAuthority::load_or_create(Path::new("/home/me/.local/share/weir/ca"), &Options::default())?;
+//! println!("clients have to trust:\n{}", ca.certificate_pem());
+//! let issuer = Issuer::start(ca, Path::new("/run/weir/issuer.sock"))?;
+//! // ... Envoy runs ...
+//! println!("{}", issuer.stats());
+//! # Ok(())
+//! # }
+//! ```
+
+mod ca;
+mod cache;
+mod error;
+mod files;
+mod leaf;
+mod message;
+mod names;
+mod sds;
+mod serial;
+mod settings;
+mod socket;
+mod stats;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+pub use ca::{CertificateAuthority, Options};
+pub use error::{Error, Result};
+pub use files::{CERTIFICATE_FILE, KEY_FILE, default_folder};
+pub use leaf::Leaf;
+pub use names::{HostName, NameError};
+pub use settings::Settings;
+pub use stats::Stats;
+
+use sds::Shared;
+use socket::Socket;
+
+/// An issuer that runs on a thread of its own, until this is dropped.
+pub struct Issuer {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl Issuer {
+    /// Serves `ca` at a new Unix socket, which only this user can open.
+    ///
+    /// # Errors
+    /// Somebody listens there already, something that is no socket is there, or the system gives no socket or thread.
+    pub fn start(ca: CertificateAuthority, socket: &Path) -> Result<Self> {
+        Self::start_with(ca, socket, &Settings::default())
+    }
+
+    /// As [`Issuer::start`], with other settings.
+    ///
+    /// # Errors
+    /// As [`Issuer::start`].
+    pub fn start_with(ca: CertificateAuthority, socket: &Path, settings: &Settings) -> Result<Self> {
+        let failed = |e: io::Error| Error::io("starting the issuer", e);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let listener = Socket::bind(socket)?;
+        let shared = Arc::new(Shared::new(ca, settings));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let state = Arc::clone(&shared);
+        let server = std::thread::Builder::new()
+            .name("weir-issuer".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = sds::serve(&listener, state) => {}
+                        _ = stopped => {}
+                    }
+                });
+            })
+            .map_err(failed)?;
+        Ok(Self { shared, path: socket.to_owned(), stop: Some(stop), server: Some(server) })
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it did so far.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(server) = self.server.take() {
+            let _ = server.join();
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `tests/data/envoys.json` is about the releases and the tests that there are: `tests/test-envoys` runs by it, which takes
+//! too long to be run with every change.
+#![expect(clippy::unwrap_used, reason = "clippy takes only the test functions themselves for tests")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use weir_envoy::release::RELEASES;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn data() -> Value {
+    serde_json::from_slice(&fs::read(root().join("tests/data/envoys.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn every_release_that_can_be_fetched_is_run() {
+    let data = data();
+    let run: Vec<&str> =
+        data["envoys"].as_array().unwrap().iter().map(|envoy| envoy["version"].as_str().unwrap()).collect();
+    assert_eq!(run, RELEASES.each_ref().map(|release| release.version.to_string()));
+}
+
+/// By target alone: the tests within one are listed by the script, which refuses to run where one is in no group.
+#[test]
+fn every_test_target_is_in_a_group() {
+    let mut targets = BTreeSet::new();
+    for folder in ["tests/tests", "envoy/tests"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() || path.join("main.rs").is_file() {
+                let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                assert!(targets.insert(name.clone()), "two targets are called {name}");
+            }
+        }
+    }
+    let data = data();
+    let groups = data["faces"].as_array().unwrap().iter().chain(data["apart"].as_array().unwrap());
+    let patterns = groups.flat_map(|group| group["tests"].as_array().unwrap());
+    let named: BTreeSet<String> =
+        patterns.map(|pattern| pattern.as_str().unwrap().split("::").next().unwrap().to_owned()).collect();
+    assert_eq!(named, targets, "tests/data/envoys.json names the targets on the left, and these are there");
+}

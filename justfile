@@ -48,7 +48,7 @@ test-envoys *versions:
 test-wasm:
     bash .ci/test-wasm
 
-# Draws the pictures of README.md and docs/ into target/pictures, to be looked at (Node, npm, Chromium).
+# Draws the pictures of the pages into target/pictures, to be looked at (Node, npm, Chromium).
 pictures:
     bash .ci/pictures
 

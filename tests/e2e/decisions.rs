@@ -219,6 +219,15 @@ fn check_own(failures: &Failures, job: &Job<'_>, own: Own, policy: &Policy, outc
     }
 }
 
+/// Whatever was sent, the next request is answered: by the plugin, or past it where the policy only audits.
+fn check_alive(failures: &Failures, proxy: &Proxy, id: &str, policy: &Policy, tls: bool) {
+    let mut connection = if tls { proxy.http1_tls("example.com") } else { proxy.http1() };
+    let outcome = connection.exchange(b"GET", b"GET / HTTP/1.1\r\nhost: a..b\r\n\r\n");
+    let refused = outcome.answer().map(|answer| answer.reason().is_some());
+    failures.same(id, "refused afterwards", &Some(policy.mode() == Mode::Enforce), &refused);
+    proxy.internet.take_received();
+}
+
 fn jobs<'c>(group: &str, case: &'c DecisionCase, tls: bool) -> Vec<Job<'c>> {
     let sendable =
         case.request.tls.as_ref().is_none_or(|name| str::from_utf8(name).is_ok_and(|name| !name.contains('\0')));
@@ -274,6 +283,7 @@ fn decisions(mut proxy: Proxy, tls: bool) -> BTreeMap<&'static str, u32> {
             *counts.entry(counter).or_default() += growth;
         }
         run(&proxy, &policy, &own, &failures, &mut ran, &mut BTreeMap::new());
+        check_alive(&failures, &proxy, &group.id, &policy, tls);
     }
     failures.same("afterwards", "VMs", &vms, &proxy.stat("wasm.envoy.wasm.runtime.v8.active"));
     failures.same("afterwards", "signs of a trap", &Vec::new(), &proxy.signs_of_a_trap());

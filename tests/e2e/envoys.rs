@@ -39,7 +39,7 @@ fn every_test_target_is_in_a_group() {
         }
     }
     let data = data();
-    let groups = data["faces"].as_array().unwrap().iter().chain(data["apart"].as_array().unwrap());
+    let groups = data["groups"].as_array().unwrap().iter().chain(data["apart"].as_array().unwrap());
     let patterns = groups.flat_map(|group| group["tests"].as_array().unwrap());
     let named: BTreeSet<String> =
         patterns.map(|pattern| pattern.as_str().unwrap().split("::").next().unwrap().to_owned()).collect();

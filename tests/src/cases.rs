@@ -98,7 +98,14 @@ fn lines(case: &RequestCase, tag: &str) -> Vec<u8> {
     lines
 }
 
-fn over_http1(mut connection: http1::Connection, case: &RequestCase, tag: &str) -> Sent {
+/// Bytes as they are, but for the name of the request, which follows the first line.
+fn tagged(bytes: &[u8], tag: &str) -> Vec<u8> {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n").map_or(bytes.len(), |at| at + 2);
+    let (line, rest) = bytes.split_at(end);
+    [line, format!("{TAG}: {tag}\r\n").as_bytes(), rest].concat()
+}
+
+fn written(case: &RequestCase, tag: &str) -> Vec<u8> {
     let mut request = [case.method(), b" ", case.path().unwrap_or_default(), b" HTTP/1.1\r\n"].concat();
     if let Some(authority) = case.authority() {
         request.extend([b"host: ", authority, b"\r\n"].concat());
@@ -115,6 +122,11 @@ fn over_http1(mut connection: http1::Connection, case: &RequestCase, tag: &str) 
         Some(Framing::ZeroLength) => (b"content-length: 0\r\n", b""),
     };
     request.extend([header, b"\r\n", body].concat());
+    request
+}
+
+fn over_http1(mut connection: http1::Connection, case: &RequestCase, tag: &str) -> Sent {
+    let request = case.bytes.as_ref().map_or_else(|| written(case, tag), |bytes| tagged(bytes, tag));
     let outcome = connection.exchange(case.method(), &request);
     let echoed = (outcome.status() == Some(101)).then(|| {
         connection.send(ECHO);
@@ -124,7 +136,10 @@ fn over_http1(mut connection: http1::Connection, case: &RequestCase, tag: &str) 
 }
 
 fn over_connect(mut connection: http1::Connection, case: &RequestCase, tag: &str) -> Sent {
-    let outcome = connect::open(&mut connection, case.authority().unwrap_or_default(), &lines(case, tag));
+    let outcome = match &case.bytes {
+        Some(bytes) => connection.exchange(b"CONNECT", &tagged(bytes, tag)),
+        None => connect::open(&mut connection, case.authority().unwrap_or_default(), &lines(case, tag)),
+    };
     let opened = outcome.status().is_some_and(|status| (200..300).contains(&status));
     let inside = opened.then(|| connection.exchange(b"GET", &inside_tunnel(tag)));
     Sent { outcome, inside, echoed: None }
@@ -135,6 +150,11 @@ fn inside_tunnel(tag: &str) -> Vec<u8> {
 }
 
 fn over_http2(mut connection: http2::Connection, case: &RequestCase, tag: &str) -> Sent {
+    if let Some(fields) = &case.fields {
+        let tag = (TAG.as_bytes(), tag.as_bytes());
+        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), &**value)).chain([tag]);
+        return connection.exchange(&fields.collect::<Vec<_>>()).into();
+    }
     let scheme: &[u8] = if case.tls.is_some() { b"https" } else { b"http" };
     let connects = case.method() == b"CONNECT";
     let mut fields: Vec<http2::Field<'_>> = Vec::new();

@@ -1,4 +1,4 @@
-//! What a refused client must get, written down from the contract (DESIGN section 3) and not from the code.
+//! What a refused client must get, written down from the contract (docs/reasons.md) and not from the code.
 
 use serde_json::{Value, json};
 use weir_policy::{Policy, Report, Request};

@@ -1,5 +1,5 @@
-//! README.md and docs/: their links lead somewhere, and the commands, flags, recipes and files that they name exist.
-//! Whether a page is true is another matter; nothing here reads prose.
+//! The pages of the repository: their links lead somewhere, the commands, flags, recipes and files that they name exist,
+//! and their lines fit. Whether a page is true is another matter; nothing here reads prose.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,24 @@ use std::path::{Path, PathBuf};
 use super::run;
 
 /// Folders of the repository: code that begins with one of these names a file in it.
-const FOLDERS: [&str; 9] = ["bench/", "cli/", "docs/", "envoy/", "filter/", "policy/", "presets/", "tests/", ".ci/"];
+const FOLDERS: [&str; 12] = [
+    "bench/",
+    "cli/",
+    "docs/",
+    "envoy/",
+    "examples/",
+    "filter/",
+    "issuer/",
+    "module/",
+    "policy/",
+    "presets/",
+    "tests/",
+    ".ci/",
+];
+/// The longest line, in characters. A row of a table cannot be broken, so it may be longer.
+const LONGEST: usize = 120;
+/// The README is one screen a section, and no more sections than this takes.
+const README_LINES: usize = 130;
 
 #[test]
 fn every_link_leads_to_a_file_and_a_heading() {
@@ -104,6 +121,23 @@ fn every_recipe_that_a_page_names_is_in_the_justfile() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+#[test]
+fn every_line_fits() {
+    let mut long = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page.file).expect("a page");
+        for (number, line) in (1..).zip(text.lines()) {
+            if line.chars().count() > LONGEST && !line.trim_start().starts_with('|') {
+                long.push(format!("{}:{number}", page.name()));
+            }
+        }
+        if page.name() == "README.md" && text.lines().count() > README_LINES {
+            long.push(format!("README.md: {} lines, at most {README_LINES}", text.lines().count()));
+        }
+    }
+    assert!(long.is_empty(), "longer than {LONGEST} characters: {long:#?}");
+}
+
 /// A page, its prose and its code blocks apart.
 struct Page {
     file: PathBuf,
@@ -148,12 +182,25 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
 }
 
+/// The Markdown of the root, of `docs/` and of `examples/`, with the folders in them.
 fn pages() -> Vec<Page> {
-    let docs = fs::read_dir(root().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path());
-    let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    let pages: Vec<Page> = docs.chain([root().join("README.md")]).map(Page::read).collect();
-    assert!(pages.len() > 5, "only {} pages", pages.len());
+    let mut files = markdown_of(root());
+    let mut folders = vec![root().join("docs"), root().join("examples")];
+    while let Some(folder) = folders.pop() {
+        files.extend(markdown_of(&folder));
+        folders.extend(entries(&folder).into_iter().filter(|path| path.is_dir()));
+    }
+    let pages: Vec<Page> = files.into_iter().map(Page::read).collect();
+    assert!(pages.len() > 20, "only {} pages", pages.len());
     pages
+}
+
+fn markdown_of(folder: &Path) -> Vec<PathBuf> {
+    entries(folder).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
 }
 
 /// What stands between backquotes.

@@ -7,6 +7,7 @@ mod ca;
 mod check;
 mod demo;
 mod docs;
+mod examples;
 mod explain;
 mod filter;
 mod help;

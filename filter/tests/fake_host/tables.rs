@@ -127,7 +127,7 @@ fn check_refusal(outcome: &Outcome, reason: &str, minimal: bool) {
     assert!(header.ends_with(&rule.unwrap_or_default()), "{header} {body}");
 }
 
-/// What DESIGN.md section 3 says that agents already know.
+/// `x-proxy-error` of a reason, as docs/reasons.md lists it.
 fn proxy_error(reason: &str) -> &'static str {
     match reason {
         "access-off" | "authority-invalid" | "port-not-allowed" | "path-not-allowed" | "tls-name-mismatch" => {

@@ -14,6 +14,9 @@ pub struct Attack {
     pub answers: Vec<String>,
     /// What may reach an origin, in order: method, host and path.
     pub reaches: Vec<String>,
+    /// Cases of the survey, by their ids, that this one is too: see `survey.json`.
+    #[serde(default)]
+    pub survey: Vec<String>,
     /// Why it could work.
     pub reason: String,
 }

@@ -51,6 +51,9 @@ pub struct AuthorityCase {
     /// Ways in which the case cannot be run, and why.
     #[serde(default)]
     pub not_over: BTreeMap<String, String>,
+    /// Cases of the survey, by their ids, that this one is too: see `survey.json`.
+    #[serde(default)]
+    pub survey: Vec<String>,
     /// Why.
     pub reason: String,
 }
@@ -116,6 +119,9 @@ pub struct DecisionCase {
     /// Ways in which the case cannot be run, and why.
     #[serde(default)]
     pub not_over: BTreeMap<String, String>,
+    /// Cases of the survey, by their ids, that this one is too: see `survey.json`.
+    #[serde(default)]
+    pub survey: Vec<String>,
     /// Why it must be decided so.
     pub reason: String,
 }
@@ -165,6 +171,9 @@ pub struct RefusedPolicy {
     /// What no message may hold, such as a line break.
     #[serde(default)]
     pub lacks: Vec<String>,
+    /// Cases of the survey, by their ids, that this one is too: see `survey.json`.
+    #[serde(default)]
+    pub survey: Vec<String>,
     /// Why.
     pub reason: String,
 }
@@ -210,9 +219,16 @@ pub fn authorities() -> Vec<AuthorityCase> {
     read("authorities.json", include_str!("../../data/authorities.json"))
 }
 
-/// `tests/data/decisions.json`.
+/// `tests/data/decisions.json`, and `survey.json` after it.
 pub fn decisions() -> Vec<DecisionGroup> {
-    read("decisions.json", include_str!("../../data/decisions.json"))
+    let mut groups = read("decisions.json", include_str!("../../data/decisions.json"));
+    groups.extend(survey());
+    groups
+}
+
+/// `tests/data/survey.json`: what other systems decided wrongly.
+pub fn survey() -> Vec<DecisionGroup> {
+    read("survey.json", include_str!("../../data/survey.json"))
 }
 
 /// `tests/data/tls.json`.

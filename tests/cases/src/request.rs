@@ -30,6 +30,10 @@ pub struct RequestCase {
     pub upgrade: Option<String>,
     /// The server name of the TLS connection on which the request came.
     pub tls: Option<Bytes>,
+    /// What HTTP/1.1 sends, byte for byte, where that is more than the parts above; Envoy makes these of it.
+    pub bytes: Option<Bytes>,
+    /// The same for HTTP/2: its fields in their order.
+    pub fields: Option<Vec<(String, Bytes)>>,
 }
 
 /// How a body is framed on the wire.

@@ -1,4 +1,4 @@
-//! Requests that one side may take for two, inside TLS (docs/attacks.md tells of the same outside).
+//! Requests that one side may take for two, inside TLS (docs/attacks/inspection.md has what was tried).
 
 use weir_policy::{Policy, Request, Transport};
 use weir_tests::cases::parallel_by;

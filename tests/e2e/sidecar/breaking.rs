@@ -1,5 +1,5 @@
 //! What was found, or tried in vain, by somebody who set out to break the sidecar: `attacker.py` has the attacks that take
-//! more than a line of shell. docs/attacks.md tells of them.
+//! more than a line of shell, and docs/attacks/sidecar.md what came of each.
 //!
 //! What is closed here is shown to be a way first: with the rules taken away, or by the user whom they do not hold back.
 

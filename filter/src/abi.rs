@@ -2,17 +2,18 @@
 //!
 //! They are written here and not taken from the proxy-wasm SDK, whose own ones can trap: it panics when a context is
 //! created twice, when a callback names a context that it does not know, and when Envoy deletes a context from within a
-//! callback, which is what closing a connection makes it do. It also exports every callback there is, and Envoy calls each
-//! that is exported, once per body chunk too.
+//! callback, which is what closing a connection makes it do. It also exports every callback there is, and Envoy calls
+//! each that is exported, once per body chunk too. All of that had to be cut out of the module again.
 //!
-//! Nor can the SDK serve for its types alone. The names of its exports are fixed, and a binary that links it, for whatever
-//! part of it, cannot define them again (`duplicate symbol`). `numbers.rs` has the few numbers of the ABI that are needed,
-//! and a test holds them to the SDK's. `bench/results/abi.txt` compares the two ways: without the SDK the module is 16 KB
-//! smaller, the code is shorter, and no request costs more.
+//! Nor can the SDK serve for its types alone. The names of its exports are fixed, and a binary that links it, for
+//! whatever part of it, cannot define them again (`duplicate symbol`). `numbers.rs` has the few numbers of the ABI that
+//! are needed, and a test holds them to the SDK's. `bench/results/abi.txt` compares the ways: without the SDK the
+//! module has 175,938 bytes instead of 192,345, there are 690 lines of code instead of 809, and an allowed request is
+//! no dearer.
 //!
-//! Nothing here may trap, and no order of callbacks may let a request or a connection go on undecided. No borrow is held
-//! while the host is called, since the host may call back. A context that was never announced, or has been decided already,
-//! comes under the default policy, which refuses everything.
+//! Nothing here may trap, and no order of callbacks may let a request or a connection go on undecided. No borrow is
+//! held while the host is called, since the host may call back. A context that was never announced, or has been decided
+//! already, comes under the default policy, which refuses everything.
 #![expect(unsafe_code, reason = "the names of exports must not be mangled; nothing else has one like them")]
 
 use std::{cell::RefCell, thread::LocalKey};
@@ -42,8 +43,8 @@ extern "C" fn _initialize() {
     crate::log::install();
 }
 
-/// Announces a root context, whose `parent` is 0, or a request or connection under that root. Which of the two it is shows
-/// in the callback that follows.
+/// Announces a root context, whose `parent` is 0, or a request or connection under that root. Which of the two it is
+/// shows in the callback that follows.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
     if parent != 0 {
@@ -93,11 +94,12 @@ extern "C" fn proxy_on_new_connection(context: u32) -> Action {
     network::decide(&announced(context))
 }
 
-/// Ends a context of any kind, known or not.
+/// Ends a context of any kind, known or not. Most requests have left nothing by then; what is left is a policy that
+/// another has replaced, or a request that another filter answered before this one was asked.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_delete(context: u32) {
     forget(&STREAMS, context);
-    // What was counted under a policy that another has replaced would be lost.
+    // What was counted under it and not handed over yet would be lost.
     if let Some(judge) = forget(&ROOTS, context) {
         judge.counters.flush();
     }

@@ -1,7 +1,7 @@
 //! The hostcalls that the plugin makes, and the only unsafe code of the crate.
 //!
-//! The SDK has wrappers for all of them, and each panics on a status that it does not expect: an operator who restricts a
-//! capability causes one. A panic traps, and a trap takes the worker's VM with it. Here each call returns its status
+//! The SDK has wrappers for all of them, and each panics on a status that it does not expect: an operator who restricts
+//! a capability causes one. A panic traps, and a trap takes the worker's VM with it. Here each call returns its status
 //! instead, as a [`Failure`].
 //!
 //! Nothing in this module may panic, and nothing in it knows what a decision is.
@@ -186,8 +186,8 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Bytes,
     match (data.is_null(), size) {
         (_, 0) => Ok(Bytes::default()),
         (true, _) => Err(Failure::WrongSize),
-        // SAFETY: the host allocated exactly `size` bytes by `proxy_on_memory_allocate`, with the layout of a boxed slice,
-        // filled them, and gave them up with this call.
+        // SAFETY: the host allocated exactly `size` bytes by `proxy_on_memory_allocate`, with the layout of a boxed
+        // slice, filled them, and gave them up with this call.
         (false, _) => Ok(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, size)) }),
     }
 }

@@ -15,7 +15,8 @@ use crate::{
     pairs,
 };
 
-/// The host of a tunnel that goes on, and whether the TLS inside is inspected: `inspecting-proxy.yaml` opens it by these.
+/// The host of a tunnel that goes on, and whether the TLS inside is inspected: `inspecting-proxy.yaml` opens it by
+/// these.
 const TUNNEL_STATE: &str = "weir.tunnel";
 const TLS_STATE: &str = "weir.tls";
 const TLS_VERSION: &str = "connection\0tls_version";

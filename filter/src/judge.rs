@@ -1,5 +1,5 @@
-//! What the HTTP filter and the network filter have in common: the policy that decides, the counters and the audit trail.
-//! An HTTP request and a TLS connection that are decided alike are counted and recorded alike.
+//! What the HTTP filter and the network filter have in common: the policy that decides, the counters and the audit
+//! trail. An HTTP request and a TLS connection that are decided alike are counted and recorded alike.
 
 use std::rc::Rc;
 

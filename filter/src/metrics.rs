@@ -1,7 +1,7 @@
 //! How often each answer was given.
 //!
-//! The VM counts and hands its counts to the host once a second, since one hostcall for each request would cost more than
-//! the decision. A counter is never named after a host: a client would choose how many counters there are.
+//! The VM counts and hands its counts to the host once a second, since one hostcall for each request would cost more
+//! than the decision. A counter is never named after a host: a client would choose how many counters there are.
 
 use std::cell::Cell;
 

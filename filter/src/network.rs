@@ -1,6 +1,6 @@
 //! The network filter: decides a TLS connection that Envoy passes on without inspecting it. Envoy loads the module as
-//! `envoy.filters.network.wasm` behind `tls_inspector`; the server name in the `ClientHello` decides, before a byte goes
-//! upstream.
+//! `envoy.filters.network.wasm` behind `tls_inspector`; the server name in the `ClientHello` decides, before a byte
+//! goes upstream.
 //!
 //! No connection may go on by mistake. Envoy asks once, and `StopIteration` only delays the connection until more data
 //! arrives, unless the next filter happens not to read: a refused connection has to be closed.

@@ -1,4 +1,5 @@
-//! An allocator that holds the plugin to what it allocated. The system's does not look; the one of the module stops the VM.
+//! An allocator that holds the plugin to what it allocated. The system's does not look; the one of the module stops the
+//! VM.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -1,5 +1,5 @@
-//! Callbacks in orders that Envoy should never choose: nothing traps, a context that was not announced is refused, and none
-//! is decided by the policy of another.
+//! Callbacks in orders that Envoy should never choose: nothing traps, a context that was not announced is refused, and
+//! none is decided by the policy of another.
 
 use std::collections::BTreeMap;
 
@@ -231,8 +231,8 @@ type Allowed = Option<bool>;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Any order of callbacks over a few ids, each of which may be a root, a request, both or neither: what goes on is what
-    /// the policy allows that was in force under the context's root when the context was announced.
+    /// Any order of callbacks over a few ids, each of which may be a root, a request, both or neither: what goes on is
+    /// what the policy allows that was in force under the context's root when the context was announced.
     #[test]
     fn any_order_is_decided_as_announced(steps in prop::collection::vec(step(), 0..40)) {
         let host = Host::start();

@@ -1,8 +1,8 @@
 //! Makes `weir.wasm` of what the compiler wrote: the same code, without names, custom sections and the exports of the
 //! linker.
 //!
-//! It must never let a module pass that exports anything but what `surface.rs` lists, or imports more: Envoy calls every
-//! callback that is exported, once per body chunk too, and an import is a power over Envoy.
+//! It must never let a module pass that exports anything but what `surface.rs` lists, or imports more: Envoy calls
+//! every callback that is exported, once per body chunk too, and an import is a power over Envoy.
 
 use std::fmt::Write;
 
@@ -51,8 +51,8 @@ fn refused(why: &str) -> Error {
     Error::Module(format!("the compiled plugin {why}"))
 }
 
-/// Nothing else may be exported. Nothing may be missing either: without a callback Envoy asks nobody, and lets everything
-/// through.
+/// Nothing else may be exported. Nothing may be missing either: without a callback Envoy asks nobody, and lets
+/// everything through.
 fn check_exports(module: &Module) -> Result<Vec<String>> {
     let expected = || ALWAYS.iter().chain(CALLBACKS);
     let mut names = Vec::new();

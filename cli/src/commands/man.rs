@@ -35,7 +35,8 @@ impl Man {
             write(folder, command).map(|()| Exit::Success)
         } else {
             let mut page = Vec::new();
-            let rendered = Page::new(command.disable_help_subcommand(true)).render(&mut page).map_err(|error| error.to_string());
+            let rendered =
+                Page::new(command.disable_help_subcommand(true)).render(&mut page).map_err(|error| error.to_string());
             rendered.map(|()| output::write(None, &page))
         };
         written.unwrap_or_else(|error| {

@@ -201,7 +201,8 @@ impl Session {
         setup::adopt(true).map_err(failed)?;
         let tally = Arc::new(Tally::default());
         let policy = setup::policy(self.parts.allow_upstream());
-        let shell = ["sh".into(), "-c".into(), setup.clone()];
+        // By its path: an entry of the PATH may lead to the current folder.
+        let shell = ["/bin/sh".into(), "-c".into(), setup.clone()];
         let (ended, proxy_died) = self.command(&shell, &policy, Tls::Passthrough, &tally)?;
         // Its proxy has been stopped by now, and with it every connection.
         let killed = setup::sweep().map_err(failed)?;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod alone;
 mod ca;
 mod check;
 mod demo;
@@ -15,6 +16,7 @@ mod formats;
 mod help;
 mod init;
 mod package;
+mod planted;
 mod process;
 mod run;
 mod up;

@@ -161,7 +161,8 @@ fn a_policy_in_yaml_or_with_comments_is_followed_too() {
         let place = if name.ends_with("yaml") { "2:1" } else { "2:2" };
         assert!(mistake.starts_with(&format!("{policy}:{place}: ")), "{mistake}");
         assert_eq!(up.status_of(&origin), 204);
-        assert_eq!(up.end("-INT"), Some(0));
+        up.signal("-INT");
+        assert_eq!(up.code(), Some(0));
     }
 }
 

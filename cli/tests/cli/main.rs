@@ -15,6 +15,7 @@ mod package;
 mod process;
 mod run;
 mod up;
+mod version;
 
 use std::fs;
 use std::io::Write;

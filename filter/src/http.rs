@@ -13,7 +13,6 @@ use proxy_wasm::{
 use weir_policy::{Decision, Mode, Reason, Report, Request, Tls, Transport, Tunnel};
 
 use crate::{
-    headers::{self, Seen},
     host::{self, Bytes, Failure},
     judge::{self, Judge},
     metrics, pairs,
@@ -39,25 +38,29 @@ impl Http {
 
     fn decide(&self, end_of_stream: bool) -> Result<Action, Failure> {
         let headers = host::request_headers()?;
-        let mut seen = headers::read(&headers, end_of_stream).ok_or(Failure::WrongSize)?;
+        let mut pairs = pairs::decode(&headers).ok_or(Failure::WrongSize)?;
+        let mut request = Request::from_headers(&mut pairs, end_of_stream);
+        if !pairs.are_complete() {
+            return Err(Failure::WrongSize);
+        }
         let server_name = if self.judge.policy.depends_on_transport() { server_name()? } else { None };
         if let Some(server_name) = &server_name {
-            seen.request.transport = Transport::Tls { server_name };
+            request.transport = Transport::Tls { server_name };
         }
-        Ok(self.answer(&seen))
+        Ok(self.answer(&request))
     }
 
-    fn answer(&self, seen: &Seen<'_>) -> Action {
+    fn answer(&self, request: &Request<'_>) -> Action {
         let policy = &*self.judge.policy;
-        let decision = self.announced(&seen.request, policy.decide(&seen.request));
+        let decision = self.announced(request, policy.decide(request));
         let refused = self.judge.count(&decision);
         let recorded = policy.audit().log.selects(&decision);
         if refused.is_none() && !recorded {
             return Action::Continue;
         }
-        let report = Report::new(policy, &seen.request, &decision);
+        let report = Report::new(policy, request, &decision);
         if recorded {
-            judge::record(&report, seen.request_id, decision.is_allowed());
+            judge::record(&report, decision.is_allowed());
         }
         match refused {
             Some(reason) => refuse(&report, reason),
@@ -74,7 +77,7 @@ impl Http {
         }
         match policy.tunnel(request) {
             Some(tunnel) if !announce(&tunnel) && tunnel.tls == Tls::Inspected && decision.is_allowed() => {
-                Decision::Deny { reason: Reason::TunnelNotInspected, rule: decision.rule() }
+                Decision::Deny { reason: Reason::TunnelNotInspected, entry: decision.entry() }
             }
             _ => decision,
         }
@@ -87,7 +90,7 @@ impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.decide(end_of_stream).unwrap_or_else(|failure| {
             error!("weir: a request cannot be read, so it is decided as one without authority: {failure}");
-            self.answer(&Seen::default())
+            self.answer(&Request::default())
         })
     }
 }

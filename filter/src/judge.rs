@@ -40,9 +40,9 @@ impl Judge {
 }
 
 /// Writes the audit record, and the filter state for the access log. All is decided by now, so a host
-/// that takes neither changes nothing. `id` is what the access log names the request by.
-pub(crate) fn record(report: &Report<'_>, id: &[u8], allowed: bool) {
-    let record = report.audit_record(id);
+/// that takes neither changes nothing.
+pub(crate) fn record(report: &Report<'_>, allowed: bool) {
+    let record = report.audit_record();
     if allowed {
         info!("{record}");
     } else {

@@ -16,7 +16,6 @@
 #![deny(unsafe_code)]
 #![expect(missing_docs, reason = "the SDK's macro makes a public `_initialize`")]
 
-mod headers;
 mod host;
 mod http;
 mod judge;

@@ -70,12 +70,13 @@ fn may_go_on(judge: &Judge) -> bool {
         error!("weir: a connection cannot be read, so it is decided as one without a name: {failure}");
         (Bytes::default(), 0)
     });
-    let request = Request::unopened_tls(&server_name, port);
+    let request = Request::tls_passthrough(&server_name, port);
     let decision = judge.policy.decide(&request);
     let refused = judge.count(&decision);
     if judge.policy.audit().log.selects(&decision) {
-        let report = Report::new(&judge.policy, &request, &decision);
-        judge::record(&report, connection_id().as_bytes(), decision.is_allowed());
+        let id = connection_id();
+        let request = Request { id: id.as_bytes(), ..request };
+        judge::record(&Report::new(&judge.policy, &request, &decision), decision.is_allowed());
     }
     refused.is_none()
 }

@@ -33,6 +33,13 @@ fn is_hexadecimal(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Makes a workspace, without git.
+fn workspace(root: &Path) {
+    fs::create_dir_all(root.join("cli/src")).unwrap();
+    fs::write(root.join("cli/src/main.rs"), "").unwrap();
+    fs::write(root.join("README.md"), "").unwrap();
+}
+
 /// `build.rs`, compiled, and a workspace for it to look at.
 struct Script {
     folder: Folder,
@@ -54,17 +61,11 @@ impl Script {
     /// A workspace that is a checkout of its own.
     fn with_checkout() -> Script {
         let script = Script::new();
-        script.workspace(&script.root);
+        workspace(&script.root);
         script.git(&["init", "--quiet"]);
         script.git(&["add", "."]);
         script.commit();
         script
-    }
-
-    fn workspace(&self, root: &Path) {
-        fs::create_dir_all(root.join("cli/src")).unwrap();
-        fs::write(root.join("cli/src/main.rs"), "").unwrap();
-        fs::write(root.join("README.md"), "").unwrap();
     }
 
     fn git(&self, arguments: &[&str]) -> String {
@@ -138,7 +139,7 @@ fn a_worktree_names_its_own_commit() {
 #[test]
 fn sources_without_git_are_of_no_commit_unless_one_is_named() {
     let script = Script::new();
-    script.workspace(&script.root);
+    workspace(&script.root);
     let unknown = ("unknown".to_owned(), "unknown".to_owned());
     assert_eq!(script.says(&script.root, ""), unknown);
     let named = "0123456789abcdef0123456789abcdef01234567";
@@ -149,7 +150,7 @@ fn sources_without_git_are_of_no_commit_unless_one_is_named() {
     // An archive unpacked inside of somebody else's repository.
     let script = Script::with_checkout();
     let inner = script.root.join("unpacked");
-    script.workspace(&inner);
+    workspace(&inner);
     assert_eq!(script.says(&inner, ""), unknown);
 }
 

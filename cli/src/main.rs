@@ -8,6 +8,7 @@ mod console;
 mod document;
 mod follow;
 mod proxy;
+mod version;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -32,7 +33,8 @@ Data goes to standard output, messages to standard error. NO_COLOR is obeyed.";
 
 /// Decides which parts of the internet an AI coding agent may reach
 #[derive(Debug, Parser)]
-#[command(name = "weir", version, after_help = OVERVIEW, arg_required_else_help = true)]
+#[command(name = "weir", version = version::short(), long_version = version::long())]
+#[command(after_help = OVERVIEW, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -20,6 +20,7 @@ mod planted;
 mod process;
 mod run;
 mod up;
+mod version;
 
 use std::fs;
 use std::io::Write;

@@ -52,6 +52,10 @@ test-wasm:
 pictures:
     bash .ci/pictures
 
+# Makes the configurations in envoy/ from the parts in envoy/parts/; `just configs --check` only compares.
+configs *arguments:
+    cargo run --quiet -p weir-configs -- {{arguments}}
+
 # Formats.
 fmt:
     cargo fmt

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Leaves everything in this network namespace, one user apart, no way out but the Envoy of sidecar.yaml.
+# Makes the Envoy of sidecar.yaml the only way out of this network namespace, for every user except Envoy's own.
 #
-# It runs once, as root with NET_ADMIN and before anything of the agent does: in an init container, say. TCP goes to Envoy,
-# DNS to the resolvers of /etc/resolv.conf, and everything else is refused: other DNS servers, QUIC, ICMP, and what comes
-# from outside. Running it again puts the same rules in place of its own and leaves those of others alone.
+# Run it once, as root with NET_ADMIN and before any process of the agent starts: in an init container, for instance. It
+# sends TCP to Envoy and DNS to the resolvers of /etc/resolv.conf, and refuses everything else: other DNS servers, QUIC,
+# ICMP, and connections from outside. A second run replaces its own rules and leaves those of others alone.
 # Lists of words are split on purpose.
 # shellcheck disable=SC2086
 set -euf
@@ -14,13 +14,13 @@ usage() {
   cat <<'USAGE'
 Usage: redirect.sh [OPTIONS]
 
-  --proxy-uid UID     the user that Envoy runs as, which nothing here holds back (1337)
-  --port PORT         where Envoy takes redirected connections (15001)
-  --ready-port PORT   where Envoy says that it is ready; may be asked from outside (15021)
-  --inbound PORT      another TCP port that may be asked from outside; may be given again
-  --resolver ADDRESS  the DNS server that may be asked, in place of those in /etc/resolv.conf; may be given again;
+  --proxy-uid UID     the user that Envoy runs as, whom no rule restricts (1337)
+  --port PORT         where Envoy accepts redirected connections (15001)
+  --ready-port PORT   where Envoy reports that it is ready; open to the outside (15021)
+  --inbound PORT      another TCP port that is open to the outside; can be repeated
+  --resolver ADDRESS  the DNS server that processes may ask, instead of those in /etc/resolv.conf; can be repeated;
                       `none`: no DNS at all
-  --remove            takes the rules away, and with them all that Weir holds back
+  --remove            removes the rules, and with them every restriction of Weir's
 USAGE
 }
 
@@ -31,7 +31,7 @@ fail() {
 
 number() {
   case $2 in '' | *[!0-9]* | ??????*) fail "$1 takes a number, not \"$2\"" ;; esac
-  [ "$2" -gt 0 ] || fail "$1 takes a number above 0: root may not be the one that nothing holds back"
+  [ "$2" -gt 0 ] || fail "$1 takes a number above 0: root may not be the user whom no rule restricts"
 }
 
 while [ $# -gt 0 ]; do
@@ -53,17 +53,17 @@ done
 
 if [ -z "$resolvers" ]; then
   resolvers=$(sed -n 's/^nameserver[[:space:]]\{1,\}\([^[:space:]]*\).*/\1/p' /etc/resolv.conf)
-  # Whoever has no name server asks 127.0.0.1, Envoy too: anybody in the pod could answer there.
+  # Without a name server, resolvers ask 127.0.0.1, Envoy's too: any process in the pod could answer there.
   [ -n "$resolvers$remove" ] || fail 'no name server is in /etc/resolv.conf; name one by --resolver'
 fi
 
-# All users that there are, as ranges: in a user namespace it refuses those that it does not have.
+# All users that exist here, as ranges: in a user namespace iptables refuses users that the namespace does not have.
 users() {
   [ -r /proc/self/uid_map ] || { echo 0-4294967294 && return; }
   while read -r first _ count; do echo "$first-$((first + count - 1))"; done </proc/self/uid_map
 }
 
-# The rules of one family for iptables-restore. What differs between the two is set where the families are gone through.
+# The rules of one family for iptables-restore. The loop at the end sets what differs between the two families.
 rules() {
   cat <<RULES
 *nat
@@ -79,12 +79,12 @@ COMMIT
 :WEIR_OUT - [0:0]
 -A WEIR_OUT -m owner --uid-owner $proxy_uid -j ACCEPT
 RULES
-  # Neighbours are looked for by ICMP in IPv6, at first from no address. Reports of multicast groups (143) are not among
-  # them: whoever joins a group writes its 16 bytes.
+  # IPv6 looks for neighbours by ICMP, at first from no address. Reports of multicast groups (143) are not among these
+  # types: a process that joins a group chooses 16 bytes of the report.
   for type in $neighbours; do echo "-A WEIR_OUT -p icmpv6 --icmpv6-type $type -j ACCEPT"; done
-  # IPv6 lets everybody write a foreign source (IPV6_FREEBIND), and what is answered to that goes there: an error with the
-  # packet in it, whose words the kernel sends. No REJECT, which would be one. On lo, from port 53: somebody who would stand
-  # in for a resolver there, to be asked by Envoy; a resolver never speaks first.
+  # IPv6 lets every process write a foreign source (IPV6_FREEBIND). An answer to such a packet goes to that source: an
+  # ICMP error would carry the packet out, in the kernel's name. So this drops it; REJECT would send such an error. On
+  # lo, from port 53: a process that pretends to be a resolver, for Envoy to ask. A resolver never sends first.
   cat <<RULES
 -A WEIR_OUT -m addrtype ! --src-type LOCAL -j DROP
 -A WEIR_OUT -o lo -p udp --sport 53 -m conntrack --ctstate NEW -j REJECT
@@ -99,9 +99,9 @@ RULES
   for open in $inbound; do
     echo "-A WEIR_OUT -p tcp ! --syn --sport $open -m conntrack --ctstate ESTABLISHED --ctdir REPLY -j ACCEPT"
   done
-  # Here it ends for what a process sends, also on what counts as established: a connection of Envoy's that was just cut is
-  # one, and the agent could go on with it from the same port. The kernel's own packets are left: the last words (FIN, RST)
-  # to whom a process that is gone had spoken.
+  # Refuses everything else that a process sends, on established connections too: a connection of Envoy's that was just
+  # closed counts as established, and the agent could continue it from the same port. What remains are the kernel's own
+  # packets: the last ones (FIN, RST) to the peer of a process that is gone.
   users | while read -r range; do echo "-A WEIR_OUT -p tcp -m owner --uid-owner $range -j REJECT"; done
   cat <<RULES
 -A WEIR_OUT -p tcp ! --syn -m conntrack --ctstate ESTABLISHED -j ACCEPT
@@ -122,12 +122,14 @@ COMMIT
 RULES
 }
 
-# One family: the chains at once, and then the way into them, where it is not there yet.
+# One family: first all chains, atomically; then the jumps into them, where they are missing.
 redirect() {
-  rules | "$1-restore" --wait --noflush || fail "$1 does not take the rules; it needs NET_ADMIN, and the kernel nat, owner, addrtype, conntrack"
+  rules | "$1-restore" --wait --noflush ||
+    fail "$1 does not accept the rules; it needs NET_ADMIN, and the kernel needs nat, owner, addrtype and conntrack"
   for jump in 'filter OUTPUT WEIR_OUT' 'filter INPUT WEIR_IN' 'filter FORWARD WEIR_THROUGH' 'nat OUTPUT WEIR_OUT'; do
     set -- "$1" $jump
-    "$1" -w -t "$2" -C "$3" -j "$4" 2>/dev/null || "$1" -w -t "$2" -I "$3" 1 -j "$4" || fail "$1 takes no rule in $3 of $2"
+    "$1" -w -t "$2" -C "$3" -j "$4" 2>/dev/null || "$1" -w -t "$2" -I "$3" 1 -j "$4" ||
+      fail "$1 accepts no rule in $3 of $2"
   done
 }
 
@@ -140,7 +142,7 @@ remove() {
   return 0
 }
 
-command -v iptables-restore >/dev/null || fail 'iptables is not here; install the package iptables'
+command -v iptables-restore >/dev/null || fail 'iptables is missing; install the package iptables'
 [ "$resolvers" != ' none' ] || resolvers=''
 for resolver in $resolvers; do
   case $resolver in *[!0-9a-fA-F.:]*) fail "the resolver \"$resolver\" is no address" ;; esac
@@ -152,7 +154,7 @@ for family in 4 6; do
     own_resolvers=$(printf '%s\n' $resolvers | grep -F . || true)
     ;;
   6)
-    # A kernel without IPv6 has nothing to close.
+    # Without IPv6 in the kernel there is nothing to restrict.
     [ -e /proc/net/if_inet6 ] || continue
     tool=ip6tables loopback=::1 icmp=icmpv6 neighbours='133 135 136'
     own_resolvers=$(printf '%s\n' $resolvers | grep -F : || true)
@@ -161,7 +163,7 @@ for family in 4 6; do
   if [ -n "$remove" ]; then remove "$tool"; else redirect "$tool"; fi
 done
 if [ -n "$remove" ]; then
-  echo 'redirect.sh: the rules are gone; nothing is held back'
+  echo 'redirect.sh: the rules are removed; no user is restricted'
 else
-  echo "redirect.sh: TCP goes to port $port, DNS to ${resolvers:-nobody}, the rest nowhere; user $proxy_uid is free"
+  echo "redirect.sh: TCP goes to port $port, DNS to ${resolvers:-none}, the rest nowhere; user $proxy_uid is exempt"
 fi

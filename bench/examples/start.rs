@@ -3,6 +3,8 @@
 //! `just bench-run` builds the binary and runs this. Wall time, the least and the median of 20 rounds, or of as many as
 //! `WEIR_ROUNDS` says: on a machine that does something else read the least. `WEIR_BINARY` names another `weir`.
 
+#![allow(clippy::expect_used, reason = "a benchmark may fail")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};

@@ -59,7 +59,7 @@ fn main() -> Exit {
         Command::Explain(explain) => explain.run(),
         Command::Up(up) => up.run(),
         Command::Run(run) => run.run(),
-        Command::Isolated(isolated) => isolated.run(),
+        Command::Isolated(isolated) => run::isolated(isolated),
         Command::Export(export) => export.run(),
         Command::Build(build) => build.run(),
         Command::Filter(filter) => filter.run(),

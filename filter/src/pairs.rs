@@ -5,19 +5,36 @@
 //! What is read here was written by the host from a client's bytes. Nothing is copied, nothing is
 //! believed: a size that does not fit, or a byte left over, refuses the whole buffer.
 
-/// Shows every pair of `buffer` to `see`, in order.
-///
-/// `None` when the buffer is not what its own numbers say. `see` may have been called by then, so
-/// what it gathered must be thrown away.
-pub(crate) fn decode<'b>(buffer: &'b [u8], mut see: impl FnMut(&'b [u8], &'b [u8])) -> Option<()> {
+/// The pairs of `buffer`, in order; `None` when it is shorter than its own count of them.
+pub(crate) fn decode(buffer: &[u8]) -> Option<Pairs<'_>> {
     let (count, rest) = buffer.split_first_chunk()?;
-    let (sizes, mut data) = rest.split_at_checked(number(*count)?.checked_mul(8)?)?;
-    for [name, value] in sizes.as_chunks().0.as_chunks().0 {
-        let name = take(&mut data, *name)?;
-        let value = take(&mut data, *value)?;
-        see(name, value);
+    let (sizes, data) = rest.split_at_checked(number(*count)?.checked_mul(8)?)?;
+    Some(Pairs { sizes: sizes.as_chunks().0.as_chunks().0, data })
+}
+
+/// The pairs that are still to come. It ends early at a pair that is not what its sizes say: what was gathered has to
+/// be thrown away unless [`Pairs::are_complete`].
+pub(crate) struct Pairs<'b> {
+    sizes: &'b [[[u8; 4]; 2]],
+    data: &'b [u8],
+}
+
+impl Pairs<'_> {
+    /// Whether every pair was there and nothing is left over.
+    pub(crate) fn are_complete(&self) -> bool {
+        self.sizes.is_empty() && self.data.is_empty()
     }
-    data.is_empty().then_some(())
+}
+
+impl<'b> Iterator for Pairs<'b> {
+    type Item = (&'b [u8], &'b [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let ([name, value], following) = self.sizes.split_first()?;
+        let pair = (take(&mut self.data, *name)?, take(&mut self.data, *value)?);
+        self.sizes = following;
+        Some(pair)
+    }
 }
 
 /// Writes `pairs` in the same format.

@@ -9,6 +9,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::labels;
 
 /// A host and the port beside it, if the client named one.
+///
+/// ```
+/// use weir_policy::{Authority, Host};
+///
+/// let authority = Authority::parse(b"API.example.com.:8443")?;
+/// assert_eq!((authority.host.to_string().as_str(), authority.port), ("api.example.com", Some(8443)));
+/// assert!(matches!(Authority::parse(b"0x7f.1")?.host, Host::Numeric(_)));
+/// assert!(Authority::parse(b"user@example.com").is_err());
+/// # Ok::<(), weir_policy::InvalidAuthority>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Authority<'a> {
     /// The host.

@@ -2,21 +2,37 @@
 
 use std::fmt;
 
+use crate::entry::Entry;
+
 /// What the policy says about one request.
+///
+/// ```
+/// use weir_policy::{Policy, Reason, Request};
+///
+/// let policy = Policy::from_json(br#"{
+///     "internet_access": "on",
+///     "allowlist": { "domains": ["a.example", { "domain": "b.example", "ports": [8443] }] }
+/// }"#)?;
+///
+/// let decision = policy.decide(&Request { method: b"GET", authority: b"b.example", ..Request::default() });
+/// assert_eq!(decision.reason(), Some(Reason::PortNotAllowed));
+/// let rule = decision.entry().ok_or("the rule whose limits it broke")?;
+/// assert_eq!((rule.place(), rule.limits().ports.allow(8443)), ("allowlist.domains[1]".to_owned(), true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision<'p> {
     /// The request may go on.
     Allow {
         /// The allow entry that let it through.
-        rule: Rule<'p>,
+        entry: Entry<'p>,
     },
     /// The request must be refused.
     Deny {
         /// The first reason in the order of [`Reason::ALL`].
         reason: Reason,
-        /// The entry that refused it, or the allow entry whose limits it broke; `None` where no
-        /// entry was involved.
-        rule: Option<Rule<'p>>,
+        /// The entry that refused it, or the allow entry whose limits it broke; `None` where no entry was involved.
+        entry: Option<Entry<'p>>,
     },
 }
 
@@ -30,10 +46,10 @@ impl<'p> Decision<'p> {
     }
 
     /// The entry of the policy that decided, where one did.
-    pub fn rule(&self) -> Option<Rule<'p>> {
+    pub fn entry(&self) -> Option<Entry<'p>> {
         match self {
-            Decision::Allow { rule } => Some(*rule),
-            Decision::Deny { rule, .. } => *rule,
+            Decision::Allow { entry } => Some(*entry),
+            Decision::Deny { entry, .. } => *entry,
         }
     }
 
@@ -43,30 +59,18 @@ impl<'p> Decision<'p> {
     }
 }
 
-/// An entry of the policy, named so that its author finds it: `common-dependencies:github.com`,
-/// `allowlist:*.example.org`, `denylist:gist.github.com`, `all` for the preset that lists nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule<'p> {
-    /// The preset's name, `allowlist` or `denylist`.
-    pub source: &'p str,
-    /// The entry as the policy writes it; empty for `all`.
-    pub pattern: &'p str,
-}
-
-impl fmt::Display for Rule<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.source)?;
-        if !self.pattern.is_empty() {
-            write!(f, ":{}", self.pattern)?;
-        }
-        Ok(())
-    }
-}
-
 /// One row of the table of reasons.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $proxy_error:literal, $step:literal;)*) => {
         /// Why a request is refused. The codes are public and stable.
+        ///
+        /// ```
+        /// use weir_policy::Reason;
+        ///
+        /// let reason = Reason::MethodOverride;
+        /// assert_eq!((reason.code(), reason.proxy_error()), ("method-override", "blocked-by-method-policy"));
+        /// assert_eq!(Reason::ALL.first(), Some(&Reason::AccessOff));
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason { $($(#[$doc])* $variant,)* }
 
@@ -115,7 +119,7 @@ reasons! {
     BodyNotAllowed = "body-not-allowed", "blocked-by-method-policy", "method";
     /// Methods are restricted and an upgrade is asked for, which would hide what follows.
     UpgradeNotAllowed = "upgrade-not-allowed", "blocked-by-method-policy", "method";
-    /// Methods or paths are restricted and a tunnel is asked for that nobody looks into.
+    /// Methods or paths are restricted and a tunnel is asked for that is not inspected.
     TunnelNotInspected = "tunnel-not-inspected", "blocked-by-mitm-required", "method";
     /// The path is not among those allowed for the host.
     PathNotAllowed = "path-not-allowed", "blocked-by-policy", "path";

@@ -10,28 +10,13 @@
 //! anchored and ends at the first byte that no key has, so that its cost follows the bytes which tell
 //! names apart and hardly the number of names.
 
-use std::num::NonZeroU32;
-
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, MatchKind};
 
+use crate::entry::{EntryId, Layer};
 use crate::order::sorted;
 use crate::pattern::Covers;
-
-/// Number of an entry in the policy's list of entries, from 1.
-pub(crate) type EntryId = NonZeroU32;
-
-/// The list that an entry stands on. A later layer never overrules an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Layer {
-    /// `denylist`.
-    Deny,
-    /// `allowlist.domains`.
-    Allow,
-    /// `allowlist.preset`.
-    Preset,
-}
 
 /// The most specific entry of each layer that covers a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,9 +43,9 @@ impl Hits {
     }
 }
 
-/// What the policy says at one name.
+/// What the policy lists at one name.
 #[derive(Clone, Debug, Default)]
-struct Node {
+struct Listing {
     /// What of the key the automaton does not hold, as in the name: not backwards, without the dot.
     tail: Box<[u8]>,
     /// Whether the automaton holds the key's dot, so that its match ends the name.
@@ -71,7 +56,7 @@ struct Node {
     below: Hits,
 }
 
-impl Node {
+impl Listing {
     /// Adds an entry, unless one of its layer that governs already stands here.
     fn add(&mut self, covers: Covers, layer: Layer, id: EntryId) {
         if covers != Covers::Subdomains {
@@ -88,7 +73,7 @@ impl Node {
         self.tail = tail.iter().rev().skip(1).copied().collect();
     }
 
-    /// What this node says of a host of which `rest` was not walked yet.
+    /// What is listed here of a host of which `rest` was not walked yet.
     fn covering(&self, rest: &[u8]) -> &Hits {
         const NOTHING: &Hits = &Hits { deny: None, allow: None, preset: None };
         let Some(cut) = rest.len().checked_sub(self.tail.len()) else { return NOTHING };
@@ -168,7 +153,7 @@ fn shared(one: &str, other: &str) -> usize {
 pub(crate) struct DomainSet {
     automaton: Option<(NFA, StateID)>,
     /// By the automaton's number of the name.
-    nodes: Vec<Node>,
+    listings: Vec<Listing>,
 }
 
 impl DomainSet {
@@ -178,14 +163,14 @@ impl DomainSet {
     /// More names than an automaton can number, some hundred million bytes of them.
     pub(crate) fn new(entries: &[Named]) -> Result<DomainSet, TooLarge> {
         let mut keys: Vec<String> = Vec::new();
-        let mut nodes: Vec<Node> = Vec::new();
+        let mut listings: Vec<Listing> = Vec::new();
         for entry in sorted(entries, &|one, other| (&one.key, one.rank).cmp(&(&other.key, other.rank))) {
             if keys.last() != Some(&entry.key) {
                 keys.push(entry.key.clone());
-                nodes.push(Node::default());
+                listings.push(Listing::default());
             }
-            if let Some(node) = nodes.last_mut() {
-                node.add(entry.covers, entry.layer, entry.id);
+            if let Some(listing) = listings.last_mut() {
+                listing.add(entry.covers, entry.layer, entry.id);
             }
         }
         if keys.is_empty() {
@@ -193,10 +178,10 @@ impl DomainSet {
         }
         let mut before = 0;
         let mut rest = keys.as_mut_slice();
-        for node in &mut nodes {
+        for listing in &mut listings {
             let Some((key, following)) = rest.split_first_mut() else { break };
             let after = following.first().map_or(0, |next| shared(key, next));
-            node.keep_tail(key.split_off(key.len().min(before.max(after) + 1)).as_bytes());
+            listing.keep_tail(key.split_off(key.len().min(before.max(after) + 1)).as_bytes());
             key.insert(0, char::from(BEGIN));
             before = after;
             rest = following;
@@ -209,7 +194,7 @@ impl DomainSet {
             .map_err(|_| TooLarge)?;
         let start = automaton.start_state(Anchored::Yes).map_err(|_| TooLarge)?;
         let start = automaton.next_state(Anchored::Yes, start, BEGIN);
-        Ok(DomainSet { automaton: Some((automaton, start)), nodes })
+        Ok(DomainSet { automaton: Some((automaton, start)), listings })
     }
 
     /// The most specific entries that cover `host`, a valid name in any case without trailing dot.
@@ -220,26 +205,26 @@ impl DomainSet {
         for (left, &byte) in host.iter().enumerate().rev() {
             state = automaton.next_state(Anchored::Yes, state, lower_case(byte));
             if automaton.is_special(state) {
-                let Some(node) = self.node_at(automaton, state) else { return hits };
-                if !node.whole {
-                    hits.refine(node.covering(host.get(..left).unwrap_or_default()));
+                let Some(listing) = self.listing_at(automaton, state) else { return hits };
+                if !listing.whole {
+                    hits.refine(listing.covering(host.get(..left).unwrap_or_default()));
                     return hits;
                 }
-                hits.refine(&node.below);
+                hits.refine(&listing.below);
             }
         }
         state = automaton.next_state(Anchored::Yes, state, b'.');
-        if let Some(node) = self.node_at(automaton, state) {
-            hits.refine(node.covering(&[]));
+        if let Some(listing) = self.listing_at(automaton, state) {
+            hits.refine(listing.covering(&[]));
         }
         hits
     }
 
-    /// The node whose key ends in `state`; `None` where none does, in the dead state too.
-    fn node_at(&self, automaton: &NFA, state: StateID) -> Option<&Node> {
+    /// The listing whose key ends in `state`; `None` where none does, in the dead state too.
+    fn listing_at(&self, automaton: &NFA, state: StateID) -> Option<&Listing> {
         automaton
             .is_match(state)
             .then(|| automaton.match_pattern(state, 0))
-            .and_then(|key| self.nodes.get(key.as_usize()))
+            .and_then(|key| self.listings.get(key.as_usize()))
     }
 }

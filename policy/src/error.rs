@@ -1,4 +1,6 @@
-//! What is wrong with a policy document, told to the person who wrote it.
+//! What is wrong with a policy document, for the person who wrote it.
+//!
+//! The messages are written by hand: many have parts that stand only sometimes, and the plugin carries them.
 
 use std::fmt;
 
@@ -47,6 +49,8 @@ impl std::error::Error for Mistakes {}
 pub struct Mistake {
     /// The path of the value, such as `allowlist.domains[3].methods[0]`; empty for the document.
     pub place: String,
+    /// Which of the equal keys at that place is meant, from 0: the second of two has 1. 0 for what is about a value.
+    pub occurrence: usize,
     /// What is wrong there.
     pub problem: Problem,
 }
@@ -106,7 +110,7 @@ pub enum Problem {
         /// The text.
         found: String,
     },
-    /// A method that looks like a slip of a known one.
+    /// A method that looks like a known one, misspelt.
     MethodTypo {
         /// The text.
         found: String,
@@ -149,7 +153,7 @@ pub enum Problem {
         /// The pattern.
         found: String,
     },
-    /// A rule that restricts methods or paths, and says that nobody looks into the TLS that hides them.
+    /// A rule that restricts methods or paths, and has the TLS that hides them passed through.
     HiddenByTls,
     /// More names than the automaton can hold.
     TooLarge,
@@ -186,10 +190,15 @@ impl fmt::Display for Problem {
                 Quoted(found)
             ),
             Self::MethodConnect => f.write_str(
-                "\"CONNECT\" opens a tunnel and is not for this list: whether tunnels may be opened follows from \"tls\" and from what is restricted",
+                "\"CONNECT\" opens a tunnel and is not for this list: whether tunnels may be opened follows from \
+                \"tls\" and from what is restricted",
             ),
             Self::MethodWord { found, instead } => {
-                write!(f, "{} is no method; if all it stands for is meant, write \"methods\": \"{instead}\"", Quoted(found))
+                write!(
+                    f,
+                    "{} is not a method; if all it stands for is meant, write \"methods\": \"{instead}\"",
+                    Quoted(found)
+                )
             }
             Self::Port { found } => write!(f, "{found} is not a port; write a whole number from 1 to 65535"),
             Self::Path { found, instead } => {
@@ -197,21 +206,25 @@ impl fmt::Display for Problem {
                 match instead {
                     Some(instead) => write!(f, "; write {}, which covers what lies below it", Quoted(instead)),
                     None => f.write_str(
-                        "; write one that begins with \"/\", without query, backslash, encoded slash or control character",
+                        "; write one that begins with \"/\", without query, backslash, encoded slash or control \
+                        character",
                     ),
                 }
             }
             Self::EmptyList { of } => {
                 write!(f, "an empty list of {of} would allow nothing; name one or leave the field out")
             }
-            Self::SecondRule { first } => write!(f, "{first} is a rule for the same names already; make one rule of the two"),
+            Self::SecondRule { first } => {
+                write!(f, "{first} is a rule for the same names already; make one rule of the two")
+            }
             Self::Subdomains { found } => write!(
                 f,
                 "{} says by itself what it covers; leave \"subdomains\" out, or write the plain domain",
                 Quoted(found)
             ),
             Self::HiddenByTls => f.write_str(
-                "\"passthrough\" would hide the methods or paths that are restricted here; write \"methods\": \"all\" and no paths, or leave \"tls\" out",
+                "\"passthrough\" would hide the methods or paths that are restricted here; write \"methods\": \
+                \"all\" and no paths, or leave \"tls\" out",
             ),
             Self::TooLarge => f.write_str("the policy names more domains than the automaton can hold"),
         }

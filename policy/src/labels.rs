@@ -1,6 +1,6 @@
 //! The labels of a name: which bytes they may hold and how long they may be (RFC 1035 section 2.3.4,
-//! with the `_` that many real names have). Every request's name is scanned here, so the scan has no
-//! branch a byte.
+//! with the `_` that many real names have). The name of every request is scanned here, so the scan
+//! has no branch for each byte.
 
 /// The longest name, without its trailing dot.
 pub(crate) const MAX_NAME: usize = 253;

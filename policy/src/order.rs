@@ -1,5 +1,5 @@
-//! Sorting. Each type that the standard library sorts brings 2 KB of code of its own into the
-//! plugin; here what is sorted are positions, of whatever it is.
+//! Sorting. The standard library's sort adds 2 KB of code to the plugin for each type that it sorts, so this sorts the
+//! positions of items, whatever their type.
 
 use std::cmp::Ordering;
 

@@ -10,6 +10,18 @@ use crate::authority::is_number;
 use crate::labels::{MAX_LABEL, MAX_NAME, is_label_byte};
 
 /// An entry that was accepted.
+///
+/// ```
+/// use weir_policy::Pattern;
+///
+/// let wide = Pattern::parse("*.Example.com")?;
+/// assert!(wide.covers(&Pattern::parse("=api.example.com")?));
+/// assert!(!wide.covers(&Pattern::parse("=example.com")?));
+///
+/// let refused = Pattern::parse("https://example.com").unwrap_err();
+/// assert_eq!(refused.to_string(), r#""https://example.com" holds a scheme; write the host alone: "example.com""#);
+/// # Ok::<(), weir_policy::PatternError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Pattern {
     /// A domain name, in lower case and without a trailing dot.
@@ -38,7 +50,7 @@ impl Pattern {
     /// Reads one entry.
     ///
     /// # Errors
-    /// Whatever is not one of the forms of [`Covers`] or an address literal. The error's `Display`
+    /// Anything but the forms of [`Covers`] and address literals. The error's `Display`
     /// quotes the entry and says what to write instead.
     pub fn parse(entry: &str) -> Result<Pattern, PatternError> {
         parse(entry).map_err(|problem| PatternError { entry: entry.to_owned(), problem })
@@ -230,20 +242,26 @@ impl fmt::Display for PatternProblem {
             Self::Everything => f.write_str("would open everything; if that is meant, write \"preset\": \"all\""),
             Self::SingleLabel { label } => write!(
                 f,
-                "would open a whole public suffix; name the domains below it, or write \"={label}\" if a single host of this name is meant"
+                "would open a whole public suffix; name the domains below it, or write \"={label}\" if a single host \
+                of this name is meant"
             ),
             Self::Wildcard => f.write_str(
-                "has a wildcard that is not a whole leading label; write \"*.example.com\" for the subdomains, \"example.com\" for the domain with them, or \"=example.com\" for the domain alone",
+                "has a wildcard that is not a whole leading label; write \"*.example.com\" for the subdomains, \
+                \"example.com\" for the domain with them, or \"=example.com\" for the domain alone",
             ),
             Self::Scheme { instead } => write!(f, "holds a scheme; write the host alone: {}", Quoted(instead)),
-            Self::UserInfo { instead } => write!(f, "holds user information; write the host alone: {}", Quoted(instead)),
+            Self::UserInfo { instead } => {
+                write!(f, "holds user information; write the host alone: {}", Quoted(instead))
+            }
             Self::Path { domain, path } => write!(
                 f,
                 "holds a path; write a rule: {{\"domain\": {}, \"paths\": [{}]}}",
                 Quoted(domain),
                 Quoted(path)
             ),
-            Self::Query { instead } => write!(f, "holds a query or a fragment; write the host alone: {}", Quoted(instead)),
+            Self::Query { instead } => {
+                write!(f, "holds a query or a fragment; write the host alone: {}", Quoted(instead))
+            }
             Self::Port { domain, port } => {
                 if port.parse::<u16>().is_ok() {
                     write!(f, "holds a port; write a rule: {{\"domain\": {}, \"ports\": [{port}]}}", Quoted(domain))
@@ -256,23 +274,29 @@ impl fmt::Display for PatternProblem {
                 write!(f, "puts a prefix before an address; an address covers itself alone: write {}", Quoted(instead))
             }
             Self::BadAddress => f.write_str(
-                "is not an address; write IPv4 as four decimal numbers (\"192.0.2.7\") and IPv6 as \"2001:db8::7\", without zone or prefix",
+                "is not an address; write IPv4 as four decimal numbers (\"192.0.2.7\") and IPv6 as \"2001:db8::7\", \
+                without zone or prefix",
             ),
             Self::Numeric => f.write_str(
-                "ends in a number, as an address does, but is no dotted quad; write an address as four decimal numbers without leading zeros, such as \"192.0.2.7\"",
+                "ends in a number, as an address does, but is not a dotted quad; write an address as four decimal \
+                numbers without leading zeros, such as \"192.0.2.7\"",
             ),
-            Self::NotAscii => f.write_str(
-                "holds characters beyond ASCII; write the name's A-label (xn--...): `weir check` prints it",
-            ),
+            Self::NotAscii => {
+                f.write_str("holds characters beyond ASCII; write the name's A-label (xn--...): `weir check` prints it")
+            }
             Self::Character { found } => write!(
                 f,
                 "holds {}; a domain is made of letters, digits, '-', '_' and dots",
                 Quoted(&char::from(*found).to_string())
             ),
-            Self::EmptyLabel => f.write_str("has an empty label; write one dot between two labels and none before the first"),
+            Self::EmptyLabel => {
+                f.write_str("has an empty label; write one dot between two labels and none before the first")
+            }
             Self::LongLabel { bytes } => write!(f, "has a label of {bytes} bytes; a label has at most {MAX_LABEL}"),
             Self::LongName { bytes } => write!(f, "has {bytes} bytes; a name has at most {MAX_NAME}"),
-            Self::Hyphen { label } => write!(f, "has the label {}; a label neither begins nor ends with '-'", Quoted(label)),
+            Self::Hyphen { label } => {
+                write!(f, "has the label {}; a label neither begins nor ends with '-'", Quoted(label))
+            }
         }
     }
 }

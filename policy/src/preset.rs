@@ -1,4 +1,4 @@
-//! The domain lists of `presets/`, embedded: each file's name is a preset's name.
+//! The domain lists of the folder `presets/`, embedded. The name of a file is the name of the preset.
 
 /// A named list of domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

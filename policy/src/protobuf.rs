@@ -1,11 +1,10 @@
-//! A `google.protobuf.Struct` in wire format, as a document. Envoy passes one to a plugin as it is
-//! encoded, where other configurations are passed as text; a policy that is written as YAML inside
-//! Envoy's own configuration arrives in this form.
+//! Reads a `google.protobuf.Struct` in wire format. Envoy passes one to a plugin as it is encoded, where it passes
+//! other configurations as text; a policy that is written as YAML inside Envoy's own configuration arrives in this
+//! form.
 //!
-//! Field numbers are those of `google/protobuf/struct.proto`. Whatever is not exactly that is no
-//! document.
+//! Field numbers are those of `google/protobuf/struct.proto`. Anything that is not exactly that is refused.
 
-use crate::document::Node;
+use crate::json::Json;
 
 /// Objects and lists within one another beyond this many are refused, as in JSON.
 const MAX_DEPTH: u8 = 64;
@@ -15,44 +14,44 @@ const FIXED64: u64 = 1;
 const LENGTH: u64 = 2;
 
 /// The object that `bytes` encode; `None` unless all of them are a `Struct`.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Node> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Json> {
     object(bytes, MAX_DEPTH)
 }
 
-fn object(mut bytes: &[u8], depth: u8) -> Option<Node> {
+fn object(mut bytes: &[u8], depth: u8) -> Option<Json> {
     let mut fields = Vec::new();
     while let Some(entry) = element(&mut bytes, 1)? {
         fields.push(field(entry, depth)?);
     }
-    Some(Node::Object(fields))
+    Some(Json::Object(fields))
 }
 
 /// One entry of the map: 1 is the key, 2 the value.
-fn field(mut entry: &[u8], depth: u8) -> Option<(String, Node)> {
+fn field(mut entry: &[u8], depth: u8) -> Option<(String, Json)> {
     let key = std::str::from_utf8(element(&mut entry, 1)??).ok()?;
     let node = value(element(&mut entry, 2)??, depth.checked_sub(1)?)?;
     entry.is_empty().then(|| (key.to_owned(), node))
 }
 
-fn list(mut bytes: &[u8], depth: u8) -> Option<Node> {
+fn list(mut bytes: &[u8], depth: u8) -> Option<Json> {
     let mut values = Vec::new();
     while let Some(element) = element(&mut bytes, 1)? {
         values.push(value(element, depth.checked_sub(1)?)?);
     }
-    Some(Node::Array(values))
+    Some(Json::Array(values))
 }
 
-fn value(mut bytes: &[u8], depth: u8) -> Option<Node> {
+fn value(mut bytes: &[u8], depth: u8) -> Option<Json> {
     let tag = varint(&mut bytes)?;
     let node = match (tag >> 3, tag & 7) {
-        (1, VARINT) => varint(&mut bytes).map(|_| Node::Null),
+        (1, VARINT) => varint(&mut bytes).map(|_| Json::Null),
         (2, FIXED64) => {
             let (number, rest) = bytes.split_first_chunk()?;
             bytes = rest;
             Some(number_of(f64::from_le_bytes(*number)))
         }
-        (3, LENGTH) => std::str::from_utf8(counted(&mut bytes)?).ok().map(|text| Node::Text(text.to_owned())),
-        (4, VARINT) => varint(&mut bytes).map(|bit| Node::Bool(bit != 0)),
+        (3, LENGTH) => std::str::from_utf8(counted(&mut bytes)?).ok().map(|text| Json::Text(text.to_owned())),
+        (4, VARINT) => varint(&mut bytes).map(|bit| Json::Bool(bit != 0)),
         (5, LENGTH) => object(counted(&mut bytes)?, depth),
         (6, LENGTH) => list(counted(&mut bytes)?, depth),
         _ => None,
@@ -61,15 +60,15 @@ fn value(mut bytes: &[u8], depth: u8) -> Option<Node> {
 }
 
 /// A `Struct` has no integers; a number that is whole was meant as one.
-fn number_of(number: f64) -> Node {
+fn number_of(number: f64) -> Json {
     /// Whole numbers up to here are exact.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() < EXACT {
         #[expect(clippy::cast_possible_truncation, reason = "whole and within range")]
         let number = number as i64;
-        return u64::try_from(number).map_or(Node::Negative(number), Node::Natural);
+        return u64::try_from(number).map_or(Json::Negative(number), Json::Natural);
     }
-    Node::Float(number)
+    Json::Float(number)
 }
 
 /// The next element, which must have the field number `field`: `Some(None)` at the end of `bytes`,
@@ -133,14 +132,14 @@ mod tests {
     #[test]
     fn reads_every_kind_of_value() {
         let expected = [
-            ("a", Node::Text("x".into())),
-            ("n", Node::Natural(443)),
-            ("b", Node::Bool(true)),
-            ("l", Node::Array(vec![Node::Null, Node::Float(1.5)])),
-            ("o", Node::Object(vec![])),
+            ("a", Json::Text("x".into())),
+            ("n", Json::Natural(443)),
+            ("b", Json::Bool(true)),
+            ("l", Json::Array(vec![Json::Null, Json::Float(1.5)])),
+            ("o", Json::Object(vec![])),
         ];
         let expected = expected.map(|(name, node)| (name.to_owned(), node)).to_vec();
-        assert_eq!(decode(&encoded()), Some(Node::Object(expected)));
+        assert_eq!(decode(&encoded()), Some(Json::Object(expected)));
     }
 
     #[test]

@@ -1,50 +1,16 @@
 //! Reads the values of a policy document and remembers every mistake with its place.
 
-use std::fmt;
-
-use crate::document::Node;
 use crate::error::{Mistake, Problem};
-
-/// Where a value stands: steps from the document down, linked without allocating.
-#[derive(Clone, Copy)]
-pub(crate) enum Place<'a> {
-    Document,
-    Field(&'a Place<'a>, &'a str),
-    Item(&'a Place<'a>, usize),
-}
-
-impl<'a> Place<'a> {
-    pub(crate) fn field(&'a self, name: &'a str) -> Place<'a> {
-        Place::Field(self, name)
-    }
-
-    pub(crate) fn item(&'a self, index: usize) -> Place<'a> {
-        Place::Item(self, index)
-    }
-}
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Document => Ok(()),
-            Place::Field(parent, name) => {
-                if !matches!(parent, Place::Document) {
-                    write!(f, "{parent}.")?;
-                }
-                // The author's own word: kept on one line, and bounded.
-                name.chars().take(64).try_for_each(|character| write!(f, "{}", character.escape_default()))
-            }
-            Place::Item(parent, index) => write!(f, "{parent}[{index}]"),
-        }
-    }
-}
+use crate::json::Json;
+use crate::place::Place;
+use crate::words::Word;
 
 /// The fields of one object.
-pub(crate) struct Fields<'n>(&'n [(String, Node)]);
+pub(crate) struct Fields<'n>(&'n [(String, Json)]);
 
 impl<'n> Fields<'n> {
-    pub(crate) fn get(&self, name: &str) -> Option<&'n Node> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, node)| node)
+    pub(crate) fn get(&self, name: &str) -> Option<&'n Json> {
+        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value)
     }
 }
 
@@ -56,30 +22,36 @@ pub(crate) struct Reader {
 impl Reader {
     /// Remembers a mistake; there is no value then.
     pub(crate) fn refuse<T>(&mut self, place: &Place<'_>, problem: Problem) -> Option<T> {
-        self.mistakes.push(Mistake { place: place.to_string(), problem });
+        self.refuse_occurrence(place, 0, problem);
         None
     }
 
-    fn wrong_type<T>(&mut self, place: &Place<'_>, node: &Node, expected: &'static str) -> Option<T> {
-        self.refuse(place, Problem::WrongType { found: node.kind(), expected })
+    /// Remembers a mistake about the key at `place` where it stands for the `occurrence`th time, from 0.
+    fn refuse_occurrence(&mut self, place: &Place<'_>, occurrence: usize, problem: Problem) {
+        self.mistakes.push(Mistake { place: place.to_string(), occurrence, problem });
+    }
+
+    fn wrong_type<T>(&mut self, place: &Place<'_>, value: &Json, expected: &'static str) -> Option<T> {
+        self.refuse(place, Problem::WrongType { found: value.kind(), expected })
     }
 
     /// An object that has no fields but `accepted`, each once.
     pub(crate) fn object<'n>(
         &mut self,
         place: &Place<'_>,
-        node: &'n Node,
+        value: &'n Json,
         accepted: &'static [&'static str],
         expected: &'static str,
     ) -> Option<Fields<'n>> {
-        let Node::Object(fields) = node else { return self.wrong_type(place, node, expected) };
+        let Json::Object(fields) = value else { return self.wrong_type(place, value, expected) };
         for (index, (name, _)) in fields.iter().enumerate() {
             let place = place.field(name);
+            let occurrence = fields.iter().take(index).filter(|(earlier, _)| earlier == name).count();
             if !accepted.contains(&name.as_str()) {
                 let suggestion = nearest(name, accepted);
-                self.refuse::<()>(&place, Problem::UnknownField { suggestion, accepted });
-            } else if fields.iter().take(index).any(|(earlier, _)| earlier == name) {
-                self.refuse::<()>(&place, Problem::DuplicateField);
+                self.refuse_occurrence(&place, occurrence, Problem::UnknownField { suggestion, accepted });
+            } else if occurrence > 0 {
+                self.refuse_occurrence(&place, occurrence, Problem::DuplicateField);
             }
         }
         Some(Fields(fields))
@@ -88,12 +60,12 @@ impl Reader {
     pub(crate) fn array<'n>(
         &mut self,
         place: &Place<'_>,
-        node: &'n Node,
+        value: &'n Json,
         expected: &'static str,
-    ) -> Option<&'n [Node]> {
-        match node {
-            Node::Array(values) => Some(values),
-            _ => self.wrong_type(place, node, expected),
+    ) -> Option<&'n [Json]> {
+        match value {
+            Json::Array(values) => Some(values),
+            _ => self.wrong_type(place, value, expected),
         }
     }
 
@@ -101,58 +73,63 @@ impl Reader {
     pub(crate) fn filled_array<'n>(
         &mut self,
         place: &Place<'_>,
-        node: &'n Node,
+        value: &'n Json,
         of: &'static str,
         expected: &'static str,
-    ) -> Option<&'n [Node]> {
-        match self.array(place, node, expected)? {
+    ) -> Option<&'n [Json]> {
+        match self.array(place, value, expected)? {
             [] => self.refuse(place, Problem::EmptyList { of }),
             values => Some(values),
         }
     }
 
-    pub(crate) fn text<'n>(&mut self, place: &Place<'_>, node: &'n Node, expected: &'static str) -> Option<&'n str> {
-        match node {
-            Node::Text(text) => Some(text),
-            _ => self.wrong_type(place, node, expected),
+    pub(crate) fn text<'n>(&mut self, place: &Place<'_>, value: &'n Json, expected: &'static str) -> Option<&'n str> {
+        match value {
+            Json::Text(text) => Some(text),
+            _ => self.wrong_type(place, value, expected),
         }
     }
 
-    pub(crate) fn boolean(&mut self, place: &Place<'_>, node: &Node) -> Option<bool> {
-        match node {
-            Node::Bool(value) => Some(*value),
-            _ => self.wrong_type(place, node, "true or false"),
+    pub(crate) fn boolean(&mut self, place: &Place<'_>, value: &Json) -> Option<bool> {
+        match value {
+            Json::Bool(value) => Some(*value),
+            _ => self.wrong_type(place, value, "true or false"),
         }
     }
 
     /// A port number.
-    pub(crate) fn port(&mut self, place: &Place<'_>, node: &Node) -> Option<u16> {
-        let found = match node {
-            Node::Natural(number) => match u16::try_from(*number) {
+    pub(crate) fn port(&mut self, place: &Place<'_>, value: &Json) -> Option<u16> {
+        let found = match value {
+            Json::Natural(number) => match u16::try_from(*number) {
                 Ok(port) if port > 0 => return Some(port),
                 _ => number.to_string(),
             },
-            Node::Negative(number) => number.to_string(),
-            Node::Float(number) => shown(*number),
-            _ => return self.wrong_type(place, node, "a port number from 1 to 65535"),
+            Json::Negative(number) => number.to_string(),
+            Json::Float(number) => shown(*number),
+            _ => return self.wrong_type(place, value, "a port number from 1 to 65535"),
         };
         self.refuse(place, Problem::Port { found })
     }
 
-    /// One of a few words, each with what it means.
-    pub(crate) fn word<T: Copy>(
+    /// A setting that is one word of a few.
+    pub(crate) fn word<T: Word>(&mut self, place: &Place<'_>, value: &Json) -> Option<T> {
+        self.word_of(place, value, T::EXPECTED, T::WORDS).and_then(|index| T::ALL.get(index).copied())
+    }
+
+    /// The index of the word among `words`.
+    pub(crate) fn word_of(
         &mut self,
         place: &Place<'_>,
-        node: &Node,
+        value: &Json,
         expected: &'static str,
-        words: &[(&'static str, T)],
-    ) -> Option<T> {
-        let text = self.text(place, node, expected)?;
-        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
-            return Some(*meaning);
+        words: &[&'static str],
+    ) -> Option<usize> {
+        let text = self.text(place, value, expected)?;
+        let found = words.iter().position(|word| *word == text);
+        if found.is_none() {
+            self.unknown_word::<()>(place, text, words);
         }
-        let accepted: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        self.unknown_word(place, text, &accepted)
+        found
     }
 
     /// A word that is none of `accepted`.

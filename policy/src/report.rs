@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::audit::{Detail, Mode};
 use crate::authority::Authority;
 use crate::decision::{Decision, Reason};
-use crate::policy::{Detail, Mode, Policy};
+use crate::policy::Policy;
 use crate::request::{Request, Transport};
 
 /// The longest host that is shown, in bytes: a whole valid name.
@@ -19,7 +20,22 @@ const MAX_PATH: usize = 256;
 /// The longest request id that is shown, in bytes.
 const MAX_REQUEST_ID: usize = 64;
 
-/// What is told about one decision.
+/// One decision in words.
+///
+/// ```
+/// use weir_policy::{Policy, Report, Request};
+///
+/// let policy = Policy::from_json(br#"{"internet_access": "on", "denylist": ["gist.github.com"]}"#)?;
+/// let request = Request { method: b"POST", authority: b"Gist.GitHub.com", ..Request::default() };
+/// let decision = policy.decide(&request);
+/// let report = Report::new(&policy, &request, &decision);
+/// assert_eq!(
+///     report.header(),
+///     r#"deny; reason=domain-denied; host="gist.github.com"; method=POST; rule="denylist:gist.github.com""#
+/// );
+/// assert!(report.problem().contains("The policy's denylist refuses gist.github.com."));
+/// # Ok::<(), weir_policy::Mistakes>(())
+/// ```
 pub struct Report<'a> {
     policy: &'a Policy,
     request: &'a Request<'a>,
@@ -31,7 +47,7 @@ pub struct Report<'a> {
 
 /// RFC 9457 section 3.1, and the members that explain a refusal.
 #[derive(Serialize)]
-struct Problem<'a> {
+struct ProblemDetails<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
@@ -67,7 +83,7 @@ struct AuditRecord<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Prepares to tell what `policy` decided about `request`.
+    /// Puts into words what `policy` decided about `request`.
     pub fn new(policy: &'a Policy, request: &'a Request<'a>, decision: &'a Decision<'a>) -> Report<'a> {
         Report {
             policy,
@@ -75,7 +91,7 @@ impl<'a> Report<'a> {
             decision,
             host: shown_host(request.authority),
             method: printable(request.method, MAX_METHOD),
-            rule: decision.rule().map(|rule| rule.to_string()),
+            rule: decision.entry().map(|entry| entry.to_string()),
         }
     }
 
@@ -98,8 +114,8 @@ impl<'a> Report<'a> {
         &self.method
     }
 
-    /// Why the request was refused, in a sentence for whoever is behind the client, a program that
-    /// would try again included; `None` for an allowed request.
+    /// Why the request was refused, in a sentence for the agent or the person behind the client; `None` for an allowed
+    /// request.
     pub fn detail(&self) -> Option<String> {
         self.decision.reason().map(|reason| self.detail_of(reason))
     }
@@ -137,7 +153,7 @@ impl<'a> Report<'a> {
         let full = self.policy.audit().detail == Detail::Full;
         let about =
             About { host: &self.host, method: &self.method, rule: self.rule.as_deref(), policy: self.policy.name() };
-        json(&Problem {
+        json(&ProblemDetails {
             r#type: format!("urn:weir:denied:{reason}"),
             title: "Refused by the egress policy",
             status: 403,
@@ -147,13 +163,12 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// One line of JSON for the audit log. `request_id` is what `x-request-id` holds, or what else the
-    /// access log names the request or connection by.
-    pub fn audit_record(&self, request_id: &[u8]) -> String {
+    /// One line of JSON for the audit log.
+    pub fn audit_record(&self) -> String {
         let authority = Authority::parse(self.request.authority).ok();
         let port = match (self.request.transport, authority) {
-            // It came with the connection, whatever the hello says.
-            (Transport::Unopened { port }, _) => (port != 0).then_some(port),
+            // It came with the connection, whatever the ClientHello says.
+            (Transport::Passthrough { port }, _) => (port != 0).then_some(port),
             (transport, authority) => authority.map(|it| it.port.unwrap_or_else(|| transport.default_port())),
         };
         let path = (self.decision.reason() == Some(Reason::PathNotAllowed)).then(|| {
@@ -169,7 +184,7 @@ impl<'a> Report<'a> {
             path,
             rule: self.rule.as_deref(),
             policy: self.policy.name(),
-            request_id: printable(request_id, MAX_REQUEST_ID),
+            request_id: printable(self.request.id, MAX_REQUEST_ID),
         })
     }
 
@@ -190,7 +205,8 @@ impl<'a> Report<'a> {
             Reason::MethodNotAllowed => format!("The policy does not allow {method} at {host}."),
             Reason::MethodOverride => {
                 format!(
-                    "The policy restricts methods at {host}, and the request carries a header that overrides its method."
+                    "The policy restricts methods at {host}, and the request carries a header that overrides its \
+                    method."
                 )
             }
             Reason::BodyNotAllowed => {
@@ -202,7 +218,8 @@ impl<'a> Report<'a> {
                 )
             }
             Reason::TunnelNotInspected => format!(
-                "The policy restricts methods or paths at {host}, and a tunnel would hide them: nobody would look into the TLS inside."
+                "The policy restricts methods or paths at {host}, and a tunnel would hide them: the TLS inside is \
+                not inspected."
             ),
             Reason::PathNotAllowed => format!("The policy does not allow this path at {host}."),
             Reason::TlsNameMismatch => format!("The TLS connection was made for another name than {host}."),
@@ -212,7 +229,8 @@ impl<'a> Report<'a> {
             name => format!("the policy \"{name}\""),
         };
         format!(
-            "{what} This is deliberate: trying again or going another way will not help. Whoever maintains {policy} of this environment can change it."
+            "{what} This is deliberate: trying again or going another way will not help. Whoever maintains {policy} \
+            of this environment can change it."
         )
     }
 }

@@ -68,7 +68,7 @@ fn decisions() {
             let found = decision.reason().map_or("allow", Reason::code);
             let id = format!("{}/{}", group.id, case.id);
             failures.check(&id, &case.reason, &case.expect, found);
-            let rule = decision.rule().map(|rule| rule.to_string());
+            let rule = decision.entry().map(|entry| entry.to_string());
             if !case.rule.is(rule.as_deref()) {
                 failures.check(&id, &case.reason, &format!("{:?}", case.rule), &format!("{rule:?}"));
             }
@@ -95,7 +95,7 @@ fn tls_that_nobody_opens() {
             let decision = policy.decide(&case.to_request());
             let id = format!("{}/{}", group.id, case.id);
             failures.check(&id, &case.reason, &case.expect, decision.reason().map_or("allow", Reason::code));
-            let rule = decision.rule().map(|rule| rule.to_string());
+            let rule = decision.entry().map(|entry| entry.to_string());
             if !case.rule.is(rule.as_deref()) {
                 failures.check(&id, &case.reason, &format!("{:?}", case.rule), &format!("{rule:?}"));
             }

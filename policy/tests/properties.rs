@@ -49,7 +49,7 @@ proptest! {
         let policy = Policy::from_json(document(&allow, &deny).as_bytes()).unwrap();
         for host in &hosts {
             let decision = policy.decide(&Request { method: b"GET", authority: host.as_bytes(), ..Request::default() });
-            let found = decision.rule().map(|rule| rule.to_string());
+            let found = decision.entry().map(|entry| entry.to_string());
             let expected = match (covering(&deny, host), covering(&allow, host)) {
                 (Some(denied), _) => (false, Some(format!("denylist:{}", denied.written()))),
                 (None, Some(allowed)) => (true, Some(format!("allowlist:{}", allowed.written()))),
@@ -61,7 +61,12 @@ proptest! {
 
     /// Any bytes are read without a panic, and a host that was read is read the same again.
     #[test]
-    fn reading_is_idempotent(bytes in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"aZ09.-_:[]%".to_vec())], 0..80)) {
+    fn reading_is_idempotent(
+        bytes in prop::collection::vec(
+            prop_oneof![any::<u8>(), prop::sample::select(b"aZ09.-_:[]%".to_vec())],
+            0..80,
+        ),
+    ) {
         if let Ok(authority) = Authority::parse(&bytes) {
             let again = match authority.host {
                 Host::Name(name) | Host::Numeric(name) => name.as_str().to_owned(),

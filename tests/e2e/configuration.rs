@@ -10,7 +10,7 @@ use weir_cases::RefusedPolicy;
 use weir_envoy::{Binary, Configuration, Error};
 use weir_policy::Policy;
 use weir_tests::cases::{Way, parallel, send};
-use weir_tests::proxy::{launch, ok, resource_without};
+use weir_tests::proxy::{launch, ok, plugin_file, resource_without};
 use weir_tests::{Failures, Outcome, Proxy, connect, http1};
 
 const OPEN: &[u8] = br#"{"internet_access": "on", "allowlist": {"preset": "all"}, "name": "setup"}"#;
@@ -176,7 +176,9 @@ fn configuration(document: &[u8]) -> Configuration {
 fn start_fresh(document: &[u8], folder: &Path) -> (Option<i32>, String) {
     let binary = ok(Binary::find());
     let launch = launch().binary(binary.clone()).configuration(configuration(document)).static_filter();
-    let config = ok(launch.envoy_config(Path::new("/unused")));
+    // The plugin is beside the filter's file.
+    std::fs::copy(plugin_file(), folder.join("weir.wasm")).unwrap();
+    let config = ok(launch.envoy_config(&folder.join("filter.json")));
     let file = folder.join("envoy.json");
     std::fs::write(&file, config.to_string()).unwrap();
     let log = std::fs::File::create(folder.join("log")).unwrap();
@@ -322,5 +324,5 @@ fn a_tunnel_is_opened_where_the_plugin_says_that_it_may_pass_unseen() {
     let outcome = connect::open(&mut proxy.http1(), b"example.com:443", b"");
     let answer = outcome.answer().unwrap();
     assert_eq!((answer.status, answer.header("x-proxy-error")), (403, Some("blocked-by-mitm-required")));
-    assert!(String::from_utf8_lossy(&answer.body).contains("does not look into TLS"), "{outcome}");
+    assert!(String::from_utf8_lossy(&answer.body).contains("does not inspect TLS"), "{outcome}");
 }

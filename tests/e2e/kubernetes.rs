@@ -132,7 +132,7 @@ fn nobody_but_envoy_is_free_and_nobody_can_undo_the_rules() {
     assert_eq!(spec.automount_service_account_token, Some(false));
 }
 
-/// What Envoy refuses after DNS the network refuses too, so far as it is private; documentation and the like lead nowhere.
+/// What Envoy refuses after DNS the network refuses too. `consistency/ranges.rs` compares whole lists.
 #[test]
 fn the_network_refuses_private_addresses_as_envoy_does() {
     let policy: NetworkPolicy =

@@ -14,7 +14,7 @@ use crate::console::exit::Exit;
 use crate::console::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, data, mistake, paint, shown, words};
 use crate::document::policy_file::Document;
 use crate::document::{input, mistakes};
-use steps::{Step, is_unopened};
+use steps::{Step, is_passthrough};
 use target::{Scheme, Target};
 
 const EXAMPLES: &str = "\
@@ -30,21 +30,22 @@ An https or wss URL reaches a proxy as CONNECT host:443. With \"tls\": \"passthr
 sees, and what is decided; with \"inspected\" the request inside is decided too. The URL is taken as it is
 written: nothing is decoded or repaired.
 
-TLS is what the plugin's audit records call a connection that Envoy passes on unopened (in a sidecar, at an
-egress gateway): decided by the name in its hello and its port, and cut without a word where it is refused.
-TLS :443 is one whose hello names no host, as for every address.
+TLS is what the plugin's audit records call a connection under TLS passthrough (in a sidecar, at an egress
+gateway): decided by the server name in its ClientHello and its port, and closed without an answer where it is
+refused. TLS :443 is one whose ClientHello names no host, as for every address.
 
 --json prints one object, whose fields are:
   decision     \"allow\", \"deny\", or \"would-deny\" where the policy only audits
   reason       the reason's code, and the step that refused (null when allowed)
   step
   rule         the entry that decided, or null
+  place        where it stands in the policy, or null
   host         as the plugin names it
-  method       of the request that was decided: CONNECT where that was the tunnel, TLS where nobody opens it
+  method       of the request that was decided: CONNECT for the tunnel, TLS under TLS passthrough
   policy       the policy's name
-  status       403 where the plugin answers itself, null where the request goes on or the connection is cut
+  status       403 where the plugin answers itself, null where the request goes on or the connection is closed
   proxy_error  the value of x-proxy-error, or null
-  header       the value of x-weir-decision (what is allowed or cut has it in the access log alone)
+  header       the value of x-weir-decision (of what is allowed or closed it is in the access log alone)
   problem      the body of the refusal, or null
   sent_as      what reaches the proxy, in order
   steps        [{\"request\", \"name\", \"passed\", \"found\"}]
@@ -58,7 +59,7 @@ pub(crate) struct Explain {
     /// Policy document (JSON); - is standard input
     #[arg(long, short, value_name = "FILE")]
     policy: PathBuf,
-    /// Method, byte for byte: get is not GET; TLS for a connection that nobody opens
+    /// Method, byte for byte: get is not GET; TLS for a connection under TLS passthrough
     method: OsString,
     /// URL, or host:port after CONNECT and TLS
     url: OsString,
@@ -97,18 +98,24 @@ impl Explain {
                 return Exit::Mistake;
             }
         };
-        if matches!(target.scheme, Scheme::Unopened { .. }) && (self.body || !self.headers.is_empty()) {
-            mistake("nobody sees headers or a body in TLS that is not opened: leave --header and --body out");
+        if matches!(target.scheme, Scheme::TlsPassthrough { .. }) && (self.body || !self.headers.is_empty()) {
+            mistake("under TLS passthrough headers and body are not seen: leave --header and --body out");
             return Exit::Mistake;
         }
-        let mut seen = Headers { body: self.body, upgrade: target.is_upgrade(), ..Headers::default() };
-        for header in &self.headers {
-            if let Err(no_header) = seen.read(header.as_encoded_bytes()) {
-                mistake(no_header);
-                return Exit::Mistake;
+        let mut headers = Vec::new();
+        if target.is_upgrade() {
+            headers.push((b"upgrade".to_vec(), b"websocket".to_vec()));
+        }
+        for written in &self.headers {
+            match header(written.as_encoded_bytes()) {
+                Ok(header) => headers.push(header),
+                Err(no_header) => {
+                    mistake(no_header);
+                    return Exit::Mistake;
+                }
             }
         }
-        let sent = sent(&document, method, &target, &seen);
+        let sent = sent(&document, method, &target, &headers, self.body);
         let explanation = Explanation::new(&document, &sent);
         if self.json {
             data(explanation.object());
@@ -122,108 +129,90 @@ impl Explain {
     }
 }
 
-/// What the plugin looks at in the headers.
-#[derive(Clone, Debug, Default)]
-struct Headers {
-    content_type: Vec<u8>,
-    method_override: bool,
-    body: bool,
-    upgrade: bool,
-}
+/// One header: its name in lower case, as Envoy keeps it, and its value.
+type Header = (Vec<u8>, Vec<u8>);
 
-impl Headers {
-    /// Takes one `name: value` in; the plugin reads the same names (filter/src/headers.rs).
-    fn read(&mut self, header: &[u8]) -> Result<(), String> {
-        // A pseudo-header, `:protocol`, begins with the colon that ends others.
-        let colon = header.iter().skip(1).position(|&byte| byte == b':').map(|at| at + 1);
-        let name = colon.and_then(|colon| header.get(..colon)).map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
-        let value = colon.and_then(|colon| header.get(colon + 1..)).unwrap_or_default().trim_ascii();
-        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(byte);
-        if name.is_empty() || !name.iter().all(is_name) {
-            return Err(format!("{:?} is no header: write 'name: value'", shown(header)));
-        }
-        match name.as_slice() {
-            b"content-type" if self.content_type.is_empty() => value.clone_into(&mut self.content_type),
-            b"x-http-method-override" | b"x-http-method" | b"x-method-override" => self.method_override = true,
-            b":protocol" | b"upgrade" => self.upgrade = true,
-            b"transfer-encoding" => self.body = true,
-            b"content-length" => self.body |= value.is_empty() || value.iter().any(|&digit| digit != b'0'),
-            b"host" | b":method" | b":authority" | b":path" | b":scheme" => {
-                return Err(format!("{} follows from METHOD and URL, as it does in Envoy", shown(&name)));
-            }
-            _ => {}
-        }
-        Ok(())
+/// Cuts `name: value`. What the header means is for [`Request::from_headers`] to say, as it is in the plugin.
+fn header(written: &[u8]) -> Result<Header, String> {
+    // A pseudo-header, `:protocol`, begins with the colon that ends others.
+    let colon = written.iter().skip(1).position(|&byte| byte == b':').map(|at| at + 1);
+    let name = colon.and_then(|colon| written.get(..colon)).map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
+    let value = colon.and_then(|colon| written.get(colon + 1..)).unwrap_or_default().trim_ascii();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(byte);
+    if name.is_empty() || !name.iter().all(is_name) {
+        return Err(format!("{:?} is not a header: write 'name: value'", shown(written)));
     }
+    if matches!(name.as_slice(), b"host" | b":method" | b":authority" | b":path" | b":scheme") {
+        return Err(format!("{} follows from METHOD and URL, as it does in Envoy", shown(&name)));
+    }
+    Ok((name, value.to_owned()))
 }
 
 /// One request as it reaches the plugin.
 struct Sent<'t> {
     method: &'t [u8],
     authority: Vec<u8>,
-    path: Vec<u8>,
+    /// Absent in CONNECT.
+    path: Option<Vec<u8>>,
     transport: Transport<'t>,
-    headers: Headers,
+    headers: &'t [Header],
+    body: bool,
 }
 
 impl Sent<'_> {
     fn request(&self) -> Request<'_> {
-        if let Transport::Unopened { port } = self.transport {
-            return Request::unopened_tls(&self.authority, port);
+        if let Transport::Passthrough { port } = self.transport {
+            return Request::tls_passthrough(&self.authority, port);
         }
-        Request {
-            method: self.method,
-            authority: &self.authority,
-            path: &self.path,
-            content_type: &self.headers.content_type,
-            method_override: self.headers.method_override,
-            body: self.headers.body,
-            upgrade: self.headers.upgrade,
-            transport: self.transport,
-        }
+        let pseudo = [(&b":method"[..], self.method), (b":authority", &self.authority)];
+        let path = self.path.as_ref().map(|path| (&b":path"[..], path.as_slice()));
+        let headers = self.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+        let request = Request::from_headers(pseudo.into_iter().chain(path).chain(headers), !self.body);
+        Request { transport: self.transport, ..request }
     }
 
     fn in_words(&self) -> String {
-        let method = shown(self.method);
-        if self.request().is_connect() {
+        let (method, request) = (shown(self.method), self.request());
+        if request.is_connect() {
             return format!("{method} {}", shown(&self.authority));
         }
-        let upgrade = if self.headers.upgrade { ", an upgrade" } else { "" };
+        let path = shown(request.path);
+        let upgrade = if request.upgrade { ", an upgrade" } else { "" };
         match self.transport {
-            Transport::Cleartext => format!("{method} http://{}{}{upgrade}", shown(&self.authority), shown(&self.path)),
+            Transport::Cleartext => format!("{method} http://{}{path}{upgrade}", shown(&self.authority)),
             Transport::Tls { server_name } => format!(
-                "{method} {} to {} inside TLS for {}{upgrade}",
-                shown(&self.path),
+                "{method} {path} to {} inside TLS for {}{upgrade}",
                 shown(&self.authority),
                 if server_name.is_empty() { "no name".to_owned() } else { shown(server_name) }
             ),
-            Transport::Unopened { port } if self.authority.is_empty() => {
-                format!("TLS to port {port} with a hello that names no host")
+            Transport::Passthrough { port } if self.authority.is_empty() => {
+                format!("TLS to port {port} with a ClientHello that names no host")
             }
-            Transport::Unopened { port } => format!("TLS to {} at port {port}", shown(&self.authority)),
+            Transport::Passthrough { port } => format!("TLS to {} at port {port}", shown(&self.authority)),
         }
     }
 }
 
 /// The requests that reach the plugin for one URL, in order.
-fn sent<'t>(document: &Document, method: &'t [u8], target: &Target<'t>, headers: &Headers) -> Vec<Sent<'t>> {
-    if let Scheme::Unopened { port } = target.scheme {
-        let (authority, transport) = (target.server_name().to_owned(), Transport::Unopened { port });
-        return vec![Sent { method, authority, path: Vec::new(), transport, headers: headers.clone() }];
+fn sent<'t>(
+    document: &Document,
+    method: &'t [u8],
+    target: &Target<'t>,
+    headers: &'t [Header],
+    body: bool,
+) -> Vec<Sent<'t>> {
+    if let Scheme::TlsPassthrough { port } = target.scheme {
+        let (authority, transport) = (target.server_name().to_owned(), Transport::Passthrough { port });
+        return vec![Sent { method, authority, path: None, transport, headers: &[], body: false }];
     }
     let mut sent = Vec::new();
     if target.is_tunnelled() || target.scheme == Scheme::Tunnel {
-        // A client keeps its headers for the inside of a tunnel that it opens by itself.
-        let headers = if target.scheme == Scheme::Tunnel { headers.clone() } else { Headers::default() };
-        sent.push(Sent {
-            method: b"CONNECT",
-            authority: target.tunnel(),
-            path: Vec::new(),
-            transport: Transport::Cleartext,
-            headers,
-        });
+        // A client keeps its headers and body for the inside of a tunnel that it opens by itself.
+        let (headers, body) = if target.scheme == Scheme::Tunnel { (headers, body) } else { (&[][..], false) };
+        let (authority, transport) = (target.tunnel(), Transport::Cleartext);
+        sent.push(Sent { method: b"CONNECT", authority, path: None, transport, headers, body });
     }
-    let inside = sent.iter().any(|sent: &Sent<'_>| is_looked_into(document, &sent.request()));
+    let inside = sent.iter().any(|sent: &Sent<'_>| is_inspected(document, &sent.request()));
     if target.scheme != Scheme::Tunnel && (inside || !target.is_tunnelled()) {
         let transport = if target.is_tunnelled() {
             Transport::Tls { server_name: target.server_name() }
@@ -231,13 +220,13 @@ fn sent<'t>(document: &Document, method: &'t [u8], target: &Target<'t>, headers:
             Transport::Cleartext
         };
         let authority = target.authority.to_owned();
-        sent.push(Sent { method, authority, path: target.path(), transport, headers: headers.clone() });
+        sent.push(Sent { method, authority, path: Some(target.path()), transport, headers, body });
     }
     sent
 }
 
-/// Whether this opens a tunnel that Envoy looks into.
-fn is_looked_into(document: &Document, connect: &Request<'_>) -> bool {
+/// Whether this opens a tunnel that Envoy inspects.
+fn is_inspected(document: &Document, connect: &Request<'_>) -> bool {
     document.policy.tunnel(connect).is_some_and(|tunnel| tunnel.tls == Tls::Inspected)
 }
 
@@ -277,7 +266,7 @@ impl<'a> Explanation<'a> {
                 data(format_args!("  {mark} {name:16} {found}"));
             }
             let report = Report::new(&self.document.policy, request, decision);
-            let rule = decision.rule().map(|rule| format!(" by {rule}")).unwrap_or_default();
+            let rule = decision.entry().map(|entry| format!(" by {entry}")).unwrap_or_default();
             match decision.reason() {
                 None => data(format_args!("{}{rule}", paint(GOOD, report.outcome()))),
                 Some(reason) => {
@@ -299,8 +288,8 @@ impl<'a> Explanation<'a> {
     fn object(&self) -> Value {
         let Some((_, request, decision, _)) = self.taken.last() else { return Value::Null };
         let report = Report::new(&self.document.policy, request, decision);
-        // A connection that nobody opens is cut instead: there is nothing to answer in.
-        let refused = report.outcome() == "deny" && !is_unopened(request);
+        // A connection under TLS passthrough is closed instead: there is nothing to answer in.
+        let refused = report.outcome() == "deny" && !is_passthrough(request);
         let reason = decision.reason();
         let steps: Vec<Value> = self
             .taken
@@ -314,7 +303,8 @@ impl<'a> Explanation<'a> {
             "decision": report.outcome(),
             "reason": reason.map(Reason::code),
             "step": reason.map(Reason::step),
-            "rule": decision.rule().map(|rule| rule.to_string()),
+            "rule": decision.entry().map(|entry| entry.to_string()),
+            "place": decision.entry().map(weir_policy::Entry::place),
             "host": report.host(),
             "method": report.method(),
             "policy": self.document.policy.name(),
@@ -335,19 +325,22 @@ fn problem(report: &Report<'_>) -> Value {
 /// What the reader may not expect of what a client sends.
 fn notes(explanation: &Explanation<'_>, target: &Target<'_>) -> Vec<String> {
     let mut notes = Vec::new();
-    if matches!(target.scheme, Scheme::Unopened { .. }) {
-        notes.push("where Envoy opens TLS, or a client asks a proxy for a tunnel, other things are seen: see https:// and CONNECT".to_owned());
+    if matches!(target.scheme, Scheme::TlsPassthrough { .. }) {
+        notes.push(
+            "where Envoy terminates TLS, or a client asks a proxy for a tunnel, more is seen: try https:// and CONNECT"
+                .to_owned(),
+        );
         if explanation.taken.iter().any(|(_, _, decision, _)| !decision.is_allowed()) {
-            notes.push("the client sees the end of the connection and no reason; the audit record has it".to_owned());
+            notes.push("the client sees the connection closed and no reason; the audit record has it".to_owned());
         }
     }
     let inspected =
-        explanation.taken.first().is_some_and(|(_, connect, ..)| is_looked_into(explanation.document, connect));
+        explanation.taken.first().is_some_and(|(_, connect, ..)| is_inspected(explanation.document, connect));
     if target.is_tunnelled() && !inspected {
         notes.push("the request itself stays inside the tunnel: the plugin sees the CONNECT alone".to_owned());
     }
     if target.is_tunnelled() && inspected {
-        notes.push("this holds where Envoy looks into TLS, as inspecting-proxy.yaml does".to_owned());
+        notes.push("this holds where Envoy inspects TLS, as in inspecting-proxy.yaml".to_owned());
     }
     if target.scheme == Scheme::Ws {
         notes.push(format!(
@@ -356,7 +349,10 @@ fn notes(explanation: &Explanation<'_>, target: &Target<'_>) -> Vec<String> {
         ));
     }
     if target.authority.contains(&b'@') {
-        notes.push("most clients, and Envoy itself in a plain request, take user information off; this is what would come of it".to_owned());
+        notes.push(
+            "most clients, and Envoy itself in a plain request, take user information off; this is what would come of it"
+                .to_owned(),
+        );
     }
     if let Some(a_label) = str::from_utf8(target.authority).ok().filter(|name| !name.is_ascii()).and_then(|name| {
         let host = name.split(':').next().unwrap_or_default();
@@ -371,28 +367,25 @@ fn notes(explanation: &Explanation<'_>, target: &Target<'_>) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn headers(lines: &[&str]) -> Result<Headers, String> {
-        let mut headers = Headers::default();
-        lines.iter().try_for_each(|line| headers.read(line.as_bytes()))?;
-        Ok(headers)
-    }
-
     #[test]
-    fn headers_are_read_as_the_plugin_reads_them() {
-        let read =
-            headers(&["Content-Type: a/b", "content-type: c/d", "X-HTTP-Method: PUT", "content-length: 00"]).unwrap();
-        assert_eq!(read.content_type, b"a/b");
-        assert!(read.method_override && !read.body && !read.upgrade);
-        assert!(headers(&["Transfer-Encoding: chunked"]).unwrap().body);
-        assert!(headers(&["content-length: 5"]).unwrap().body);
-        assert!(headers(&[":protocol: websocket"]).unwrap().upgrade);
-        assert!(headers(&["upgrade:websocket"]).unwrap().upgrade);
+    fn a_header_is_cut_at_its_colon() {
+        for (written, name, value) in [
+            ("Content-Type: a/b", "content-type", "a/b"),
+            ("upgrade:websocket", "upgrade", "websocket"),
+            (":protocol: websocket", ":protocol", "websocket"),
+            ("X_HTTP_Method_Override:  DELETE ", "x_http_method_override", "DELETE"),
+            ("x-empty:", "x-empty", ""),
+            ("x-a: b: c", "x-a", "b: c"),
+        ] {
+            let expected = (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+            assert_eq!(header(written.as_bytes()).unwrap(), expected, "{written}");
+        }
     }
 
     #[test]
     fn what_is_no_header_is_refused() {
-        for line in ["", "name", ":", ": value", "a b: c", ":path: /"] {
-            headers(&[line]).unwrap_err();
+        for line in ["", "name", ":", ": value", "a b: c", ":path: /", "Host: a.example"] {
+            header(line.as_bytes()).unwrap_err();
         }
     }
 }

@@ -37,7 +37,7 @@ use crate::proxy::error::Error;
 use crate::proxy::upstream::network;
 use anstyle::Style;
 use child::{Child, Ended, Signals};
-pub(crate) use isolate::Isolated;
+pub(crate) use isolate::{Isolated, run as isolated};
 use proxy::{Parts, Proxy};
 use summary::Tally;
 

@@ -1,6 +1,5 @@
 //! The mistakes of a policy, with the places in its file that they are about.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use weir_policy::{Mistake, Mistakes, PatternError, PatternProblem, Problem};
@@ -26,23 +25,13 @@ pub(crate) fn in_words(document: &[u8], mistakes: &Mistakes, name: &str) -> Stri
 /// The mistakes with the places in the file that they are about.
 pub(crate) fn located<'m>(document: &[u8], mistakes: &'m Mistakes) -> Vec<(&'m Mistake, Option<Position>)> {
     let places = Places::find(document);
-    let mut seen: HashMap<&str, usize> = HashMap::new();
     let mut located: Vec<_> = mistakes
         .iter()
         .map(|mistake| {
             let place = mistake.place.as_str();
             let position = match &mistake.problem {
                 Problem::Syntax { .. } => syntax_error(document),
-                Problem::UnknownField { .. } => {
-                    let nth = seen.entry(place).or_insert(0);
-                    *nth += 1;
-                    places.key(place, *nth - 1)
-                }
-                Problem::DuplicateField => {
-                    let nth = seen.entry(place).or_insert(0);
-                    *nth += 1;
-                    places.key(place, *nth)
-                }
+                Problem::UnknownField { .. } | Problem::DuplicateField => places.key(place, mistake.occurrence),
                 _ => places.value(place),
             };
             (mistake, position)

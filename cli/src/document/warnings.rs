@@ -60,7 +60,7 @@ impl Found<'_> {
     }
 
     fn access(&mut self) {
-        let allows = self.document.all.is_some() || self.allowing().next().is_some();
+        let allows = self.document.policy.unlisted().is_some() || self.allowing().next().is_some();
         if self.document.policy.internet_access() && !allows {
             self.warn("allows-nothing", "allowlist", "nothing is on the allowlist, so every request is refused");
         } else if !self.document.policy.internet_access() && allows {
@@ -76,10 +76,14 @@ impl Found<'_> {
     fn unreached_entries(&mut self) {
         let document = self.document;
         for entry in document.entries_of(Layer::Allow) {
-            if let Some(denied) = self.denied_by(&entry.pattern) {
-                let message =
-                    format!("\"{}\" is never reached: \"{}\" ({}) covers it", entry.text, denied.text, denied.place);
-                self.warn("never-reached", &entry.place, message);
+            if let Some(denied) = self.denied_by(entry.pattern) {
+                let message = format!(
+                    "\"{}\" is never reached: \"{}\" ({}) covers it",
+                    entry.text(),
+                    denied.text(),
+                    denied.place()
+                );
+                self.warn("never-reached", &entry.place(), message);
             }
         }
     }
@@ -89,57 +93,57 @@ impl Found<'_> {
         let document = self.document;
         for layer in [Layer::Deny, Layer::Allow] {
             for entry in document.entries_of(layer) {
-                if layer == Layer::Allow && self.denied_by(&entry.pattern).is_some() {
+                if layer == Layer::Allow && self.denied_by(entry.pattern).is_some() {
                     continue;
                 }
                 let twin = document
-                    .covering(layer, &entry.pattern)
+                    .covering(layer, entry.pattern)
                     .into_iter()
                     .filter(|other| other.pattern == entry.pattern)
-                    .min_by_key(|other| !other.is_rule)
-                    .filter(|other| other.place != entry.place);
+                    .min_by_key(|other| !other.is_rule())
+                    .filter(|other| other.place() != entry.place());
                 if let Some(twin) = twin {
-                    let message = if twin.is_rule {
-                        format!("\"{}\" has no effect: {} is a rule for the same hosts", entry.text, twin.place)
+                    let message = if twin.is_rule() {
+                        format!("\"{}\" has no effect: {} is a rule for the same hosts", entry.text(), twin.place())
                     } else {
-                        format!("\"{}\" covers what {} covers already; keep one", entry.text, twin.place)
+                        format!("\"{}\" covers what {} covers already; keep one", entry.text(), twin.place())
                     };
-                    self.warn("duplicate", &entry.place, message);
+                    self.warn("duplicate", &entry.place(), message);
                 } else if let Some(wider) = self.governor_without(entry)
-                    && (layer == Layer::Deny || wider.limits == entry.limits)
+                    && (layer == Layer::Deny || wider.limits() == entry.limits())
                 {
-                    let message = format!("\"{}\" adds nothing: {} covers it", entry.text, named(wider));
-                    self.warn("covered", &entry.place, message);
+                    let message = format!("\"{}\" adds nothing: {} covers it", entry.text(), named(wider));
+                    self.warn("covered", &entry.place(), message);
                 } else if layer == Layer::Allow && self.open_to_all(entry) {
-                    let message = format!("\"{}\" adds nothing: the preset \"all\" covers it", entry.text);
-                    self.warn("covered", &entry.place, message);
+                    let message = format!("\"{}\" adds nothing: the preset \"all\" covers it", entry.text());
+                    self.warn("covered", &entry.place(), message);
                 }
             }
         }
     }
 
     /// The entry that would govern every host of `entry` if that were not there.
-    fn governor_without(&self, entry: &Entry) -> Option<&Entry> {
+    fn governor_without(&self, entry: Entry<'_>) -> Option<Entry<'_>> {
         let narrowest = |layer| {
             self.document
-                .covering(layer, &entry.pattern)
+                .covering(layer, entry.pattern)
                 .into_iter()
-                .filter(|other| other.pattern != entry.pattern || other.layer != entry.layer)
-                .max_by_key(|other| (name_of(&other.pattern).len(), other.pattern != entry.pattern, other.is_rule))
+                .filter(|other| other.pattern != entry.pattern || other.layer() != entry.layer())
+                .max_by_key(|other| (name_of(other.pattern).len(), other.pattern != entry.pattern, other.is_rule()))
         };
-        match entry.layer {
+        match entry.layer() {
             Layer::Deny => narrowest(Layer::Deny),
             _ => narrowest(Layer::Allow).or_else(|| narrowest(Layer::Preset)),
         }
     }
 
     /// Whether the preset `all` is there, opens the hosts of `entry`, and allows there what it does.
-    fn open_to_all(&self, entry: &Entry) -> bool {
-        self.document.all.is_some()
-            && entry.limits == *self.document.policy.limits()
+    fn open_to_all(&self, entry: Entry<'_>) -> bool {
+        self.document.policy.unlisted().is_some()
+            && *entry.limits() == *self.document.policy.limits()
             && self.governor_without(entry).is_none()
             && Policy::from_json(br#"{"internet_access": "on", "allowlist": {"preset": "all"}}"#).is_ok_and(|all| {
-                let host = match &entry.pattern {
+                let host = match entry.pattern {
                     Pattern::Domain { name, .. } => name.clone(),
                     Pattern::Address(address) if address.is_ipv6() => format!("[{address}]"),
                     Pattern::Address(address) => address.to_string(),
@@ -150,7 +154,7 @@ impl Found<'_> {
 
     fn needless_presets(&mut self) {
         let document = self.document;
-        let presets = &document.presets;
+        let presets = document.presets();
         let mut needless: Vec<usize> = Vec::new();
         for (index, (preset, place)) in presets.iter().enumerate() {
             let others: Vec<_> =
@@ -172,12 +176,12 @@ impl Found<'_> {
     fn suffixes(&mut self) {
         let document = self.document;
         for entry in document.entries_of(Layer::Allow) {
-            if shared_hosting::suffix_of(&entry.pattern) == Some(Type::Icann) {
+            if shared_hosting::suffix_of(entry.pattern) == Some(Type::Icann) {
                 let message = format!(
                     "\"{}\" is a public suffix: anyone can register a domain under it; name the domains that are meant",
-                    entry.text
+                    entry.text()
                 );
-                self.warn("public-suffix", &entry.place, message);
+                self.warn("public-suffix", &entry.place(), message);
             }
         }
     }
@@ -188,14 +192,14 @@ impl Found<'_> {
             let hits = self.opened_to_anyone(entry);
             if !hits.is_empty() {
                 let message =
-                    format!("\"{}\" opens what anyone can publish or set up; narrow it if you can", entry.text);
-                self.warn_of("shared-hosting", &entry.place, message, by_kind(&hits));
+                    format!("\"{}\" opens what anyone can publish or set up; narrow it if you can", entry.text());
+                self.warn_of("shared-hosting", &entry.place(), message, by_kind(&hits));
             }
         }
         let mut seen: Vec<Hit> = Vec::new();
-        for (preset, place) in &document.presets {
+        for (preset, place) in &document.presets() {
             let mut hits = Vec::new();
-            for entry in document.entries_of(Layer::Preset).filter(|entry| entry.source == preset.name) {
+            for entry in document.entries_of(Layer::Preset).filter(|entry| entry.source() == preset.name) {
                 for hit in self.opened_to_anyone(entry) {
                     if !seen.contains(&hit) {
                         seen.push(hit.clone());
@@ -214,16 +218,16 @@ impl Found<'_> {
     }
 
     /// What `entry` opens to anyone, unless its own paths keep to a part of it.
-    fn opened_to_anyone(&self, entry: &Entry) -> Vec<Hit> {
-        if entry.limits.paths.is_some() {
+    fn opened_to_anyone(&self, entry: Entry<'_>) -> Vec<Hit> {
+        if entry.limits().paths.is_some() {
             return Vec::new();
         }
-        shared_hosting::hits(&entry.pattern, |host| self.denied_by(host).is_some())
+        shared_hosting::hits(entry.pattern, |host| self.denied_by(host).is_some())
     }
 
     fn wide_settings(&mut self) {
-        if let Some(place) = &self.document.all {
-            let place = place.clone();
+        if let Some(all) = self.document.policy.unlisted() {
+            let place = all.place();
             self.warn(
                 "preset-all",
                 &place,
@@ -248,17 +252,19 @@ impl Found<'_> {
         }
     }
 
-    /// Restrictions that no tunnel can satisfy while nobody looks into TLS.
+    /// Restrictions that no tunnel can satisfy while TLS is not inspected.
     fn refused_https(&mut self) {
         let document = self.document;
         let limited = document.policy.limits().refuse_tunnels();
         let is = if document.policy.mode() == Mode::Audit { "would be" } else { "is" };
-        if limited && (document.all.is_some() || self.allowing().any(|entry| entry.limits == *document.policy.limits()))
+        if limited
+            && (document.policy.unlisted().is_some()
+                || self.allowing().any(|entry| *entry.limits() == *document.policy.limits()))
         {
             let free: Vec<&str> = document
                 .entries_of(Layer::Allow)
-                .filter(|entry| !entry.limits.refuse_tunnels())
-                .map(|entry| entry.text.as_str())
+                .filter(|entry| !entry.limits().refuse_tunnels())
+                .map(|entry| entry.text())
                 .collect();
             let but = if free.is_empty() { String::new() } else { format!(" but those to {}", shortened(&free)) };
             self.warn(
@@ -270,20 +276,21 @@ impl Found<'_> {
                 ),
             );
         }
-        for rule in
-            document.entries_of(Layer::Allow).filter(|entry| entry.is_rule && entry.limits != *document.policy.limits())
+        for rule in document
+            .entries_of(Layer::Allow)
+            .filter(|entry| entry.is_rule() && *entry.limits() != *document.policy.limits())
         {
-            if !rule.limits.refuse_tunnels() || limited && rule.limits.paths.is_none() {
+            if !rule.limits().refuse_tunnels() || limited && rule.limits().paths.is_none() {
                 continue;
             }
-            let what = if rule.limits.paths.is_some() { "paths" } else { "methods" };
+            let what = if rule.limits().paths.is_some() { "paths" } else { "methods" };
             self.warn(
                 "https-refused",
-                &rule.place,
+                &rule.place(),
                 format!(
                     "the {what} of \"{}\" are restricted and \"tls\" is \"passthrough\": every https request to it {is} refused \
                      with tunnel-not-inspected, since a tunnel would hide them",
-                    rule.text
+                    rule.text()
                 ),
             );
         }
@@ -307,11 +314,11 @@ impl Found<'_> {
         }
     }
 
-    fn allowing(&self) -> impl Iterator<Item = &Entry> {
-        self.document.entries.iter().filter(|entry| entry.layer != Layer::Deny)
+    fn allowing(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.document.entries().filter(|entry| entry.layer() != Layer::Deny)
     }
 
-    fn denied_by(&self, pattern: &Pattern) -> Option<&Entry> {
+    fn denied_by(&self, pattern: &Pattern) -> Option<Entry<'_>> {
         self.document.covering(Layer::Deny, pattern).first().copied()
     }
 }
@@ -335,10 +342,10 @@ fn name_of(pattern: &Pattern) -> &str {
     }
 }
 
-fn named(entry: &Entry) -> String {
-    match entry.layer {
-        Layer::Preset => format!("\"{}\" of the preset \"{}\"", entry.text, entry.source),
-        _ => format!("\"{}\" ({})", entry.text, entry.place),
+fn named(entry: Entry<'_>) -> String {
+    match entry.layer() {
+        Layer::Preset => format!("\"{}\" of the preset \"{}\"", entry.text(), entry.source()),
+        _ => format!("\"{}\" ({})", entry.text(), entry.place()),
     }
 }
 

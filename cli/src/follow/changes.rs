@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
 use weir_policy::{Layer, Limits, Pattern};
 
 use crate::document::limits;
@@ -16,29 +15,31 @@ pub(super) fn changes(old: &Document, new: &Document) -> Vec<String> {
             changes.push(format!("{name}: {before} -> {after}"));
         }
     };
-    words("internet_access", old.word("internet_access", "off"), new.word("internet_access", "off"));
-    words("tls", old.word("tls", "passthrough"), new.word("tls", "passthrough"));
-    words("mode", old.word("mode", "enforce"), new.word("mode", "enforce"));
+    let access = |document: &Document| if document.policy.internet_access() { "on" } else { "off" };
+    words("internet_access", access(old), access(new));
+    words("tls", old.policy.limits().tls.as_str(), new.policy.limits().tls.as_str());
+    words("mode", old.policy.mode().as_str(), new.policy.mode().as_str());
     words("methods", &limits::methods(old.policy.limits()), &limits::methods(new.policy.limits()));
     words("ports", &limits::ports(old.policy.limits()), &limits::ports(new.policy.limits()));
     words("preset", &presets(old), &presets(new));
-    for (field, default) in [("log", "denied"), ("detail", "full")] {
-        words(&format!("audit.{field}"), audit(old, field, default), audit(new, field, default));
-    }
+    let (old_audit, new_audit) = (old.policy.audit(), new.policy.audit());
+    words("audit.log", old_audit.log.as_str(), new_audit.log.as_str());
+    words("audit.detail", old_audit.detail.as_str(), new_audit.detail.as_str());
     words("name", &format!("{:?}", old.policy.name()), &format!("{:?}", new.policy.name()));
     let (before, after) = (by_key(old), by_key(new));
-    for (list, entry) in listed(old) {
+    for entry in listed(old) {
         if !after.contains_key(&key(entry)) {
-            changes.push(format!("{list}: - {}", entry.text));
+            changes.push(format!("{}: - {}", entry.source(), entry.text()));
         }
     }
-    for (list, entry) in listed(new) {
+    for entry in listed(new) {
+        let (list, text) = (entry.source(), entry.text());
         match before.get(&key(entry)) {
-            None => changes.push(format!("{list}: + {}{}", entry.text, own_limits(entry))),
+            None => changes.push(format!("{list}: + {text}{}", own_limits(entry))),
             // A plain entry follows the policy's own limits, which are told above.
-            Some(before) if entry.is_rule && before.limits != entry.limits => {
-                let limits = format!("{} -> {}", limits(&before.limits), limits(&entry.limits));
-                changes.push(format!("{list}: {}: {limits}", entry.text));
+            Some(before) if entry.is_rule() && before.limits() != entry.limits() => {
+                let limits = format!("{} -> {}", limits(before.limits()), limits(entry.limits()));
+                changes.push(format!("{list}: {text}: {limits}"));
             }
             Some(_) => {}
         }
@@ -46,36 +47,32 @@ pub(super) fn changes(old: &Document, new: &Document) -> Vec<String> {
     changes
 }
 
-/// Own entries with the names of their lists. What a preset holds is not the document's.
-fn listed(document: &Document) -> impl Iterator<Item = (&str, &Entry)> {
-    document.entries.iter().filter(|entry| entry.layer != Layer::Preset).map(|entry| (entry.source.as_str(), entry))
+/// Own entries. What a preset holds is not the document's.
+fn listed(document: &Document) -> impl Iterator<Item = Entry<'_>> {
+    document.entries().filter(|entry| entry.layer() != Layer::Preset)
 }
 
 /// What makes two entries the same one.
 type Key<'d> = (Layer, &'d Pattern, bool);
 
-fn key(entry: &Entry) -> Key<'_> {
-    (entry.layer, &entry.pattern, entry.is_rule)
+fn key(entry: Entry<'_>) -> Key<'_> {
+    (entry.layer(), entry.pattern, entry.is_rule())
 }
 
-fn by_key(document: &Document) -> HashMap<Key<'_>, &Entry> {
-    listed(document).map(|(_, entry)| (key(entry), entry)).collect()
+fn by_key(document: &Document) -> HashMap<Key<'_>, Entry<'_>> {
+    listed(document).map(|entry| (key(entry), entry)).collect()
 }
 
 fn presets(document: &Document) -> String {
-    let mut names: Vec<&str> = document.presets.iter().map(|(preset, _)| preset.name).collect();
-    if document.all.is_some() {
+    let mut names: Vec<&str> = document.policy.presets().map(|(preset, _)| preset.name).collect();
+    if document.policy.unlisted().is_some() {
         names.push("all");
     }
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-fn audit<'d>(document: &'d Document, field: &str, default: &'d str) -> &'d str {
-    document.json.get("audit").and_then(|audit| audit.get(field)).and_then(Value::as_str).unwrap_or(default)
-}
-
-fn own_limits(entry: &Entry) -> String {
-    if entry.is_rule { format!(" ({})", limits(&entry.limits)) } else { String::new() }
+fn own_limits(entry: Entry<'_>) -> String {
+    if entry.is_rule() { format!(" ({})", limits(entry.limits())) } else { String::new() }
 }
 
 fn limits(limits: &Limits) -> String {

@@ -76,6 +76,15 @@ fn exit_codes_and_reasons() {
         (&["GET", "http://github.com/", "-H", "content-length: 5"], 3, "body-not-allowed"),
         (&["GET", "http://github.com/", "-H", "X-HTTP-Method: PUT"], 3, "method-override"),
         (&["GET", "http://github.com/", "-H", "upgrade: websocket"], 3, "upgrade-not-allowed"),
+        (&["GET", "http://github.com/", "-H", "x_http_method_override: DELETE"], 3, "method-override"),
+        (&["GET", "http://github.com/", "-H", "X-HTTP_Method: PUT"], 3, "method-override"),
+        (&["GET", "http://github.com/", "-H", "x-http-methods: PUT"], 0, ""),
+        (&["GET", "http://github.com/", "-H", "content-length: 0"], 0, ""),
+        (&["GET", "http://github.com/", "-H", "content-length:"], 3, "body-not-allowed"),
+        (&["GET", "http://github.com/", "-H", "content-length: 0", "-H", "content-length: 5"], 3, "body-not-allowed"),
+        (&["GET", "http://github.com/", "-H", "Transfer-Encoding: chunked"], 3, "body-not-allowed"),
+        (&["GET", "http://github.com/", "-H", ":protocol: websocket"], 3, "upgrade-not-allowed"),
+        (&["GET", "http://github.com/", "-H", "upgrade: websocket", "--body"], 3, "upgrade-not-allowed"),
     ] {
         let ran = explain(&[arguments, &["--json"]].concat());
         assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.stderr);
@@ -83,8 +92,66 @@ fn exit_codes_and_reasons() {
     }
 }
 
+/// A request of the tables as arguments; `None` where it cannot be written as such.
+fn arguments(request: &weir_cases::RequestCase) -> Option<Vec<String>> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok().filter(|text| !text.contains('\0'));
+    let (method, authority) = (text(request.method())?, text(request.authority()?)?);
+    if request.tls.is_some() || method.starts_with('-') || method == "TLS" {
+        return None;
+    }
+    let url = match request.path() {
+        None if method == "CONNECT" => authority,
+        Some(path) if method != "CONNECT" && path.starts_with(b"/") => {
+            let path = text(path).filter(|path| !path.contains('#'))?;
+            if authority.contains(['/', '?', '#']) {
+                return None;
+            }
+            format!("http://{authority}{path}")
+        }
+        _ => return None,
+    };
+    if url.starts_with('-') || method == "CONNECT" && url.contains("://") {
+        return None;
+    }
+    let mut arguments = vec![method, url];
+    let framing = match request.framing() {
+        None => None,
+        Some(weir_cases::Framing::Length) => Some(("content-length", "5")),
+        Some(weir_cases::Framing::ZeroLength) => Some(("content-length", "0")),
+        Some(weir_cases::Framing::Chunked | weir_cases::Framing::ChunkedEmpty) => {
+            Some(("transfer-encoding", "chunked"))
+        }
+    };
+    let upgrade = request.upgrade.as_deref().map(|protocol| ("upgrade", protocol));
+    for (name, value) in framing.into_iter().chain(upgrade) {
+        arguments.extend(["-H".to_owned(), format!("{name}: {value}")]);
+    }
+    for (name, value) in &request.headers {
+        let value = text(value).filter(|value| value.trim() == value && name != "host")?;
+        arguments.extend(["-H".to_owned(), format!("{name}: {value}")]);
+    }
+    Some(arguments)
+}
+
 #[test]
-fn tls_that_nobody_opens_is_decided_as_the_plugin_decides_it() {
+fn every_request_of_the_tables_is_explained_as_the_plugin_decides_it() {
+    let mut compared = 0;
+    for group in weir_cases::decisions() {
+        let Ok(policy) = String::from_utf8(group.document()) else { continue };
+        for case in &group.cases {
+            let Some(arguments) = arguments(&case.request) else { continue };
+            let explained = of(&policy, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+            let id = format!("{}/{}", group.id, case.id);
+            assert_eq!(explained["reason"].as_str().unwrap_or("allow"), case.expect, "{id}: {explained}");
+            assert!(case.rule.is(explained["rule"].as_str()), "{id}: {}", explained["rule"]);
+            compared += 1;
+        }
+    }
+    assert!(compared > 500, "{compared}");
+}
+
+#[test]
+fn tls_passthrough_is_decided_as_the_plugin_decides_it() {
     let mut compared = 0;
     for group in weir_cases::tls() {
         let policy = group.policy.to_string();
@@ -108,7 +175,7 @@ fn tls_that_nobody_opens_is_decided_as_the_plugin_decides_it() {
 }
 
 #[test]
-fn a_connection_that_was_cut_is_explained() {
+fn a_connection_that_was_closed_is_explained() {
     let ran = explain(&["TLS", "github.com:443"]);
     assert_eq!(ran.code, Some(3));
     let lines: Vec<&str> = ran.stdout.lines().collect();
@@ -121,18 +188,18 @@ fn a_connection_that_was_cut_is_explained() {
             "  \u{2713} denylist         no entry covers the host",
             "  \u{2713} allowlist        common-dependencies:github.com",
             "  \u{2713} port             443 (allowed: 80, 443)",
-            "  \u{2717} method           methods are restricted, and nobody opens this connection",
+            "  \u{2717} method           methods are restricted, and this connection is not inspected",
             "deny: tunnel-not-inspected by common-dependencies:github.com",
         ]
     );
     assert!(ran.stderr.contains("no reason; the audit record has it"), "{}", ran.stderr);
     let ran = explain(&["TLS", "192.0.2.7:443"]);
     assert_eq!(ran.code, Some(3));
-    assert!(ran.stdout.contains("the TLS hello names no host"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("the ClientHello names no host"), "{}", ran.stdout);
     let ran = explain(&["TLS", "any.example"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stdout);
-    assert!(ran.stdout.contains("TLS that nobody opens, and nothing inside is restricted"), "{}", ran.stdout);
-    // Not even where Envoy would look into tunnels.
+    assert!(ran.stdout.contains("TLS passthrough, and nothing inside is restricted"), "{}", ran.stdout);
+    // Not even where Envoy would inspect tunnels.
     let inspected = POLICY.replacen('{', r#"{"tls": "inspected", "#, 1);
     assert_eq!(of(&inspected, &["TLS", "github.com:443"])["reason"], "tunnel-not-inspected");
 }
@@ -172,6 +239,7 @@ fn json_has_stable_fields() {
             "header",
             "host",
             "method",
+            "place",
             "policy",
             "problem",
             "proxy_error",
@@ -187,6 +255,7 @@ fn json_has_stable_fields() {
     assert_eq!(object["reason"], "domain-denied");
     assert_eq!(object["step"], "denylist");
     assert_eq!(object["rule"], "denylist:gist.github.com");
+    assert_eq!(object["place"], "denylist[0]");
     assert_eq!(object["host"], "gist.github.com");
     assert_eq!(object["method"], "CONNECT");
     assert_eq!(object["policy"], "ci");
@@ -218,7 +287,7 @@ fn inspected_tls_is_decided_twice() {
     assert_eq!((&inside["reason"], &inside["method"]), (&"method-not-allowed".into(), &"POST".into()));
     let tunnel = of(policy, &["GET", "https://b.example/x"]);
     assert_eq!((&tunnel["reason"], &tunnel["method"]), (&"domain-not-allowed".into(), &"CONNECT".into()));
-    // A TLS hello names no address, and need not.
+    // A ClientHello names no address, and need not.
     let address = of(policy, &["GET", "https://192.0.2.7/"]);
     assert_eq!(
         (&address["decision"], &address["sent_as"][1]),

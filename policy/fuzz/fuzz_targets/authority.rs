@@ -31,7 +31,7 @@ fuzz_target!(|authority: &[u8]| {
     let host = std::str::from_utf8(authority).ok().map(|text| text.split_once(':').map_or(text, |(host, _)| host));
     let expected = host.and_then(|host| covering(&ENTRIES, host)).map(|entry| format!("allowlist:{}", entry.written()));
     if decision.is_allowed() {
-        assert_eq!(decision.rule().map(|rule| rule.to_string()), expected);
+        assert_eq!(decision.entry().map(|entry| entry.to_string()), expected);
     } else if let Some(host) = host.filter(|_| expected.is_some()) {
         // The oracle does not know what a valid host is: then the policy has to have refused for that.
         assert_eq!(decision.reason().map(|reason| reason.code()), Some("authority-invalid"), "{host}");

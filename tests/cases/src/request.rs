@@ -8,18 +8,13 @@ use crate::Bytes;
 /// Headers by which a client asks an origin to take a request for another method.
 pub const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
-/// Whether a header is one of [`OVERRIDES`]. CGI and its heirs read `-` and `_` alike.
-fn is_override(name: &str) -> bool {
-    OVERRIDES.contains(&name.to_ascii_lowercase().replace('_', "-").as_str())
-}
-
 /// The request of a case, with what is absent from the table filled in by its accessors.
 #[derive(Debug, Deserialize)]
 pub struct RequestCase {
     method: Option<Bytes>,
     authority: Option<Bytes>,
     path: Option<Bytes>,
-    /// Further headers, in order.
+    /// Further headers, in order, names in lower case.
     #[serde(default)]
     pub headers: Vec<(String, Bytes)>,
     /// The request carries, or may carry, a body.
@@ -75,21 +70,31 @@ impl RequestCase {
         self.framing.or(self.body.then_some(Framing::Length))
     }
 
-    /// The request as the decision takes it.
+    /// The request as the decision takes it, read from the headers that Envoy would show.
     pub fn to_request(&self) -> Request<'_> {
-        let header = |name: &str| self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
-        Request {
-            method: self.method(),
-            authority: self.authority().unwrap_or_default(),
-            path: self.path().unwrap_or_default(),
-            content_type: header("content-type").map(|(_, value)| &**value).unwrap_or_default(),
-            method_override: self.headers.iter().any(|(name, _)| is_override(name)),
-            body: self.body,
-            upgrade: self.upgrade.is_some(),
-            transport: match &self.tls {
-                Some(server_name) => Transport::Tls { server_name },
-                None => Transport::Cleartext,
-            },
+        let pseudo = [
+            (":method", Some(self.method())),
+            (":authority", self.authority()),
+            (":path", self.path()),
+            ("upgrade", self.upgrade.as_deref().map(str::as_bytes)),
+        ];
+        let framing = self.framing();
+        let body = match framing {
+            None => None,
+            Some(Framing::Length) => Some(("content-length", &b"5"[..])),
+            Some(Framing::ZeroLength) => Some(("content-length", &b"0"[..])),
+            Some(Framing::Chunked | Framing::ChunkedEmpty) => Some(("transfer-encoding", &b"chunked"[..])),
+        };
+        let headers = pseudo
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .chain(body)
+            .chain(self.headers.iter().map(|(name, value)| (name.as_str(), &**value)));
+        let end_of_stream = matches!(framing, None | Some(Framing::ZeroLength));
+        let mut request = Request::from_headers(headers.map(|(name, value)| (name.as_bytes(), value)), end_of_stream);
+        if let Some(server_name) = &self.tls {
+            request.transport = Transport::Tls { server_name };
         }
+        request
     }
 }

@@ -48,7 +48,7 @@ pub struct TlsCase {
 impl TlsCase {
     /// The connection as the decision takes it.
     pub fn to_request(&self) -> Request<'_> {
-        Request::unopened_tls(&self.server_name, self.port)
+        Request::tls_passthrough(&self.server_name, self.port)
     }
 }
 

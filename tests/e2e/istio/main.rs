@@ -381,7 +381,7 @@ fn every_host_of_the_mesh_is_in_the_policy() {
         let plugin = of_kind("WasmPlugin").into_iter().find(|plugin| plugin.file.starts_with(&room)).unwrap();
         let policy = Policy::from_json(plugin.document["spec"]["pluginConfig"].to_string().as_bytes()).unwrap();
         let allowed: BTreeSet<String> =
-            policy.entries().map(|entry| entry.rule().pattern.trim_start_matches('=').to_owned()).collect();
+            policy.entries().map(|entry| entry.text().trim_start_matches('=').to_owned()).collect();
         let listed = entry.document["spec"]["hosts"].as_array().unwrap();
         let listed: BTreeSet<String> = listed.iter().map(|host| host.as_str().unwrap().to_owned()).collect();
         failures.same(&entry.id(), "hosts", &allowed, &listed);

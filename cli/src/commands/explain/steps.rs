@@ -43,7 +43,7 @@ pub(super) fn steps(document: &Document, request: &Request<'_>, decision: &Decis
 
 /// What a step that let the request pass looked at.
 fn taken(document: &Document, request: &Request<'_>, decision: &Decision<'_>, name: &str) -> String {
-    let limits = decision.rule().map_or(document.policy.limits(), |rule| document.limits_of(rule));
+    let limits = decision.entry().map_or(document.policy.limits(), weir_policy::Entry::limits);
     match name {
         "internet access" => "on".to_owned(),
         "authority" => host(request),
@@ -51,21 +51,21 @@ fn taken(document: &Document, request: &Request<'_>, decision: &Decision<'_>, na
             0 => "empty".to_owned(),
             _ => "no entry covers the host".to_owned(),
         },
-        "allowlist" => decision.rule().map(|rule| rule.to_string()).unwrap_or_default(),
+        "allowlist" => decision.entry().map(|entry| entry.to_string()).unwrap_or_default(),
         "port" => format!("{} (allowed: {})", port(request), limits::ports(limits)),
-        "method" if is_unopened(request) => "TLS that nobody opens, and nothing inside is restricted".to_owned(),
+        "method" if is_passthrough(request) => "TLS passthrough, and nothing inside is restricted".to_owned(),
         "method" if request.is_connect() && limits.concern_the_inside() => {
-            "a tunnel, whose inside is decided too".to_owned()
+            "a tunnel, and each request inside is decided too".to_owned()
         }
         "method" if request.is_connect() => "a tunnel, and nothing inside is restricted".to_owned(),
         "method" => format!("{} (allowed: {})", shown(request.method), limits::methods(limits)),
-        "path" if request.is_connect() || is_unopened(request) => "a tunnel has none".to_owned(),
+        "path" if request.is_connect() || is_passthrough(request) => "a tunnel has none".to_owned(),
         "path" => format!("{} (allowed: {})", shown(request.path), limits::paths(limits)),
         "TLS name" => match request.transport {
             Transport::Tls { server_name: b"" } => "none, as for every address".to_owned(),
             Transport::Tls { server_name } => shown(server_name),
             Transport::Cleartext => "no TLS here".to_owned(),
-            Transport::Unopened { .. } => "the host itself".to_owned(),
+            Transport::Passthrough { .. } => "the host itself".to_owned(),
         },
         _ => String::new(),
     }
@@ -73,20 +73,20 @@ fn taken(document: &Document, request: &Request<'_>, decision: &Decision<'_>, na
 
 /// What the step that refused the request looked at.
 fn refused(document: &Document, request: &Request<'_>, decision: &Decision<'_>, reason: Reason) -> String {
-    let limits = decision.rule().map_or(document.policy.limits(), |rule| document.limits_of(rule));
-    let by = decision.rule().map(|rule| rule.to_string()).unwrap_or_default();
+    let limits = decision.entry().map_or(document.policy.limits(), weir_policy::Entry::limits);
+    let by = decision.entry().map(|entry| entry.to_string()).unwrap_or_default();
     match reason {
         Reason::AccessOff => "off".to_owned(),
         Reason::AuthorityInvalid if request.is_connect() && Authority::parse(request.authority).is_ok() => {
             format!("\"{}\" names no port", shown(request.authority))
         }
-        Reason::AuthorityInvalid if is_unopened(request) && request.authority.is_empty() => {
-            "the TLS hello names no host, or there is no TLS".to_owned()
+        Reason::AuthorityInvalid if is_passthrough(request) && request.authority.is_empty() => {
+            "the ClientHello names no host, or there is no TLS".to_owned()
         }
-        Reason::AuthorityInvalid if is_unopened(request) => {
-            format!("the TLS hello names \"{}\", which is no host", shown(request.authority))
+        Reason::AuthorityInvalid if is_passthrough(request) => {
+            format!("the ClientHello names \"{}\", which is not a host", shown(request.authority))
         }
-        Reason::AuthorityInvalid => format!("\"{}\" is no host[:port]", shown(request.authority)),
+        Reason::AuthorityInvalid => format!("\"{}\" is not host[:port]", shown(request.authority)),
         Reason::DomainDenied => by,
         Reason::IpLiteral => "an address, and not listed itself".to_owned(),
         Reason::SpecialName => "a local or metadata name, and not listed itself".to_owned(),
@@ -100,21 +100,21 @@ fn refused(document: &Document, request: &Request<'_>, decision: &Decision<'_>, 
         Reason::UpgradeNotAllowed => "an upgrade would hide the methods that follow".to_owned(),
         Reason::TunnelNotInspected => {
             let what = if limits.methods.are_restricted() { "methods" } else { "paths" };
-            let unseen = if is_unopened(request) { "opens this connection" } else { "looks into this tunnel" };
-            format!("{what} are restricted, and nobody {unseen}")
+            let unseen = if is_passthrough(request) { "this connection" } else { "this tunnel" };
+            format!("{what} are restricted, and {unseen} is not inspected")
         }
         Reason::PathNotAllowed => format!("{} (allowed: {})", shown(request.path), limits::paths(limits)),
         Reason::TlsNameMismatch => match request.transport {
-            Transport::Tls { server_name: b"" } => "the TLS hello names no host".to_owned(),
-            Transport::Tls { server_name } => format!("the TLS hello names {}", shown(server_name)),
-            Transport::Cleartext | Transport::Unopened { .. } => String::new(),
+            Transport::Tls { server_name: b"" } => "the ClientHello names no host".to_owned(),
+            Transport::Tls { server_name } => format!("the ClientHello names {}", shown(server_name)),
+            Transport::Cleartext | Transport::Passthrough { .. } => String::new(),
         },
     }
 }
 
-/// Whether this is TLS that Envoy passes on as it is.
-pub(super) fn is_unopened(request: &Request<'_>) -> bool {
-    matches!(request.transport, Transport::Unopened { .. })
+/// Whether this is a connection under TLS passthrough.
+pub(super) fn is_passthrough(request: &Request<'_>) -> bool {
+    matches!(request.transport, Transport::Passthrough { .. })
 }
 
 fn host(request: &Request<'_>) -> String {

@@ -32,8 +32,8 @@ pub(super) enum Scheme {
     Wss,
     /// No URL at all: the `host:port` of a CONNECT.
     Tunnel,
-    /// TLS that nobody opens, to a `host:port`.
-    Unopened {
+    /// A connection under TLS passthrough, to a `host:port`.
+    TlsPassthrough {
         /// The port; 443 where none is written.
         port: u16,
     },
@@ -60,7 +60,8 @@ impl fmt::Display for NoTarget {
             NoTarget::Relative(url) => {
                 write!(
                     f,
-                    "{url:?} is no URL: write http://{url} or https://{url} (host:port follows CONNECT and TLS alone)"
+                    "{url:?} is not a URL: write http://{url} or https://{url} (host:port follows CONNECT and TLS \
+                     alone)"
                 )
             }
             NoTarget::Scheme(scheme) => {
@@ -72,7 +73,7 @@ impl fmt::Display for NoTarget {
             NoTarget::TlsUrl(authority) => {
                 write!(f, "a TLS connection goes to a host and a port: write TLS {authority}")
             }
-            NoTarget::Port(port) => write!(f, "{port:?} is no port: write TLS host:443"),
+            NoTarget::Port(port) => write!(f, "{port:?} is not a port: write TLS host:443"),
         }
     }
 }
@@ -84,7 +85,7 @@ impl<'u> Target<'u> {
         let Some(split) = split else {
             return match method {
                 b"CONNECT" => Ok(Target { scheme: Scheme::Tunnel, authority: url, path: b"" }),
-                b"TLS" => unopened(url),
+                b"TLS" => passthrough(url),
                 _ => Err(NoTarget::Relative(shown(url))),
             };
         };
@@ -125,12 +126,12 @@ impl<'u> Target<'u> {
         [self.authority, port].concat()
     }
 
-    /// The name that a client puts into its TLS hello: the host, and none for an address.
+    /// The name that a client puts into its `ClientHello`: the host, and none for an address.
     pub(super) fn server_name(&self) -> &'u [u8] {
         if self.authority.first() == Some(&b'[') {
             return b"";
         }
-        let host = if let Scheme::Unopened { .. } = self.scheme {
+        let host = if let Scheme::TlsPassthrough { .. } = self.scheme {
             // As it is in the audit record.
             self.authority
         } else {
@@ -152,8 +153,8 @@ impl<'u> Target<'u> {
     }
 }
 
-/// Cuts the port off, which the connection has and the name in its hello has not.
-fn unopened(written: &[u8]) -> Result<Target<'_>, NoTarget> {
+/// Cuts the port off: the connection has one, the name in its `ClientHello` has none.
+fn passthrough(written: &[u8]) -> Result<Target<'_>, NoTarget> {
     let colon = written.iter().rposition(|&byte| byte == b':').filter(|_| written.last() != Some(&b']'));
     let (authority, port) = match colon.and_then(|colon| written.split_at_checked(colon)) {
         Some((authority, port)) => (authority, port.get(1..).unwrap_or_default()),
@@ -162,7 +163,7 @@ fn unopened(written: &[u8]) -> Result<Target<'_>, NoTarget> {
     let digits = str::from_utf8(port).ok().filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
     let port = digits.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
     let port = port.ok_or_else(|| NoTarget::Port(shown(written)))?;
-    Ok(Target { scheme: Scheme::Unopened { port }, authority, path: b"" })
+    Ok(Target { scheme: Scheme::TlsPassthrough { port }, authority, path: b"" })
 }
 
 #[cfg(test)]
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_that_nobody_opens_has_a_port_beside_its_name() {
+    fn tls_passthrough_has_a_port_beside_its_name() {
         for (written, name, port) in [
             ("a.com", "a.com", 443),
             ("A.com.:8443", "A.com.", 8443),
@@ -221,7 +222,7 @@ mod tests {
             ("0x7f.1", "0x7f.1", 443),
         ] {
             let target = Target::of(b"TLS", written.as_bytes()).unwrap();
-            assert_eq!(target.scheme, Scheme::Unopened { port }, "{written}");
+            assert_eq!(target.scheme, Scheme::TlsPassthrough { port }, "{written}");
             assert_eq!(target.server_name(), name.as_bytes(), "{written}");
         }
         for written in ["a.com:", "a.com:0", "a.com:65536", "a.com:+443", "a.com:https"] {

@@ -7,6 +7,7 @@
 //!
 //! Where a step is refused the command is not started. It must never run with less around it than this.
 
+mod arguments;
 #[cfg(target_os = "linux")]
 mod bridge;
 #[cfg(target_os = "linux")]
@@ -19,93 +20,42 @@ mod mounts;
 mod privileges;
 #[cfg(target_os = "linux")]
 mod stage;
+#[cfg(target_os = "linux")]
+mod step;
+#[cfg(target_os = "linux")]
+mod system_calls;
 
-use std::ffi::OsString;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
-use clap::{Args, ValueEnum};
+pub(crate) use arguments::Isolated;
+#[cfg(target_os = "linux")]
+use arguments::Role;
 
 use crate::console::exit::Exit;
 
 #[cfg(target_os = "linux")]
 pub(crate) use link::command;
 
-/// Which of the processes this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Role {
-    Stage,
-    Init,
-}
-
-/// What this process hands to the stage, and the stage to the init.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Isolated {
-    #[arg(long)]
-    role: Role,
-    /// Descriptor of the socket to the process before.
-    #[arg(long)]
-    channel: i32,
-    /// Id of the process before.
-    #[arg(long)]
-    parent: i32,
-    /// Where the command finds the proxy.
-    #[arg(long)]
-    proxy: SocketAddr,
-    /// Folders to hide.
-    #[arg(long)]
-    hide: Vec<PathBuf>,
-    /// Folders to hide if they are still there.
-    #[arg(long)]
-    hide_others: Vec<PathBuf>,
-    /// Sockets to hide.
-    #[arg(long)]
-    hide_socket: Vec<PathBuf>,
-    #[arg(last = true, required = true)]
-    command: Vec<OsString>,
-}
-
+/// Runs as the process that the arguments say.
 #[cfg(target_os = "linux")]
-impl Isolated {
-    pub(crate) fn run(self) -> Exit {
-        match self.role {
-            Role::Stage => stage::run(self),
-            Role::Init => init::run(&self),
-        }
-    }
-
-    /// The arguments that say the same.
-    fn arguments(&self) -> Vec<OsString> {
-        let role = if self.role == Role::Stage { "stage" } else { "init" };
-        let mut arguments: Vec<OsString> = ["isolated", "--role", role].map(OsString::from).to_vec();
-        for (name, value) in [
-            ("--channel", self.channel.to_string()),
-            ("--parent", self.parent.to_string()),
-            ("--proxy", self.proxy.to_string()),
-        ] {
-            arguments.extend([name.into(), value.into()]);
-        }
-        for (name, paths) in
-            [("--hide", &self.hide), ("--hide-others", &self.hide_others), ("--hide-socket", &self.hide_socket)]
-        {
-            arguments.extend(paths.iter().flat_map(|path| [name.into(), path.into()]));
-        }
-        arguments.push("--".into());
-        arguments.extend(self.command.iter().cloned());
-        arguments
+pub(crate) fn run(isolated: Isolated) -> Exit {
+    match isolated.role {
+        Role::Stage => stage::run(isolated),
+        Role::Init => init::run(&isolated),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
-    use super::{Exit, Isolated, OsString, PathBuf, SocketAddr};
+    use std::ffi::OsString;
     use std::io;
+    use std::net::SocketAddr;
+    use std::path::PathBuf;
     use std::process::Command;
 
-    impl Isolated {
-        pub(crate) fn run(self) -> Exit {
-            Exit::Failure
-        }
+    use super::arguments::Isolated;
+    use crate::console::exit::Exit;
+
+    pub(crate) fn run(_: Isolated) -> Exit {
+        Exit::Failure
     }
 
     pub(crate) struct Link;
@@ -122,4 +72,4 @@ mod elsewhere {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::command;
+pub(crate) use elsewhere::{command, run};

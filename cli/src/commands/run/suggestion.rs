@@ -4,9 +4,9 @@
 //! right, and nothing here says that it should be allowed.
 
 use serde_json::{Map, Value, json};
-use weir_policy::{Authority, Host, Layer, Methods, Ports, Reason, Request, Transport};
+use weir_policy::{Authority, Entry, Host, Methods, Ports, Reason, Request, Transport};
 
-use crate::document::policy_file::{Document, Entry, exactly};
+use crate::document::policy_file::Document;
 
 /// Characters of a method, a path or a server name that are kept: a client chooses how long they are.
 const KEPT: usize = 1024;
@@ -83,11 +83,15 @@ impl Refused {
         format!("{method}{}{}{}", self.host, port.unwrap_or_default(), self.path)
     }
 
+    /// The host and the port as an authority writes them.
+    fn authority(&self) -> String {
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        if self.host.contains(':') { format!("[{}]{port}", self.host) } else { format!("{}{port}", self.host) }
+    }
+
     /// Whether `document` allows `sample`, which is one of the requests that were refused.
     fn is_allowed_by(&self, sample: &Sample, document: &Document) -> Result<(), Reason> {
-        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        let authority = format!("{host}{port}");
+        let authority = self.authority();
         let reason = find(&self.reason);
         let request = Request {
             method: if sample.method.is_empty() { b"GET" } else { sample.method.as_bytes() },
@@ -135,23 +139,20 @@ pub(crate) fn suggest(document: &Document, refused: &Refused, sample: &Sample) -
         Reason::PathNotAllowed => rule("paths", paths(document, refused)),
     };
     let Some(entry) = entry else { return nothing("nothing: no port of this kind can be allowed") };
-    let mut changed = document.json.clone();
+    let mut changed = document.to_value();
     if add(&mut changed, &entry).is_none() {
         return nothing("");
     }
     match tried(&changed, refused, sample, reason) {
         Some(then) => Advice { text: format!("add {entry} to allowlist.domains{then}"), change: Some(entry) },
         None if reason == Reason::IpLiteral => nothing("nothing: name the host instead of its address"),
-        None => nothing(&format!(
-            "change {}",
-            governor(document, refused).map_or("the policy".into(), |it| it.place.clone())
-        )),
+        None => nothing(&format!("change {}", governor(document, refused).map_or("the policy".into(), Entry::place))),
     }
 }
 
 /// A field of the policy as a whole.
 fn field(document: &Document, refused: &Refused, sample: &Sample, name: &str, value: &str) -> Advice {
-    let mut changed = document.json.as_object().cloned().unwrap_or_default();
+    let mut changed = document.to_value().as_object().cloned().unwrap_or_default();
     changed.insert(name.to_owned(), json!(value));
     let changed = Value::Object(changed);
     let then = find(&refused.reason).and_then(|reason| tried(&changed, refused, sample, reason)).unwrap_or_default();
@@ -178,7 +179,7 @@ fn rule(document: &Document, refused: &Refused, field: &str, value: Value) -> Va
     let mut rule = Map::from_iter([("domain".to_owned(), plain(&refused.host))]);
     let mut set = |field: &str, value| drop(rule.insert(field.to_owned(), value));
     if let Some(governor) = governor(document, refused) {
-        let limits = &governor.limits;
+        let limits = governor.limits();
         if limits != document.policy.limits() {
             set("methods", methods_of(&limits.methods));
             set("ports", ports_of(&limits.ports));
@@ -230,19 +231,18 @@ fn ports_of(ports: &Ports) -> Value {
 }
 
 fn limits_of<'d>(document: &'d Document, refused: &Refused) -> &'d weir_policy::Limits {
-    governor(document, refused).map_or(document.policy.limits(), |entry| &entry.limits)
+    governor(document, refused).map_or(document.policy.limits(), Entry::limits)
 }
 
 /// The entry that decides what is allowed at the host.
-fn governor<'d>(document: &'d Document, refused: &Refused) -> Option<&'d Entry> {
-    let host = exactly(&refused.host);
-    let of = |layer| document.covering(layer, &host).into_iter().max_by_key(|entry| (entry.text.len(), entry.is_rule));
-    of(Layer::Allow).or_else(|| of(Layer::Preset))
+fn governor<'d>(document: &'d Document, refused: &Refused) -> Option<Entry<'d>> {
+    Authority::parse(refused.authority().as_bytes()).ok().and_then(|it| document.policy.allowed_by(it.host))
 }
 
 fn denied_by(document: &Document, refused: &Refused) -> String {
-    let entry = document.covering(Layer::Deny, &exactly(&refused.host)).into_iter().next();
-    entry.map_or_else(|| refused.host.clone(), |entry| json!(entry.text).to_string())
+    let authority = refused.authority();
+    let entry = Authority::parse(authority.as_bytes()).ok().and_then(|it| document.policy.denied_by(it.host));
+    entry.map_or_else(|| refused.host.clone(), |entry| json!(entry.text()).to_string())
 }
 
 /// Adds `entry` to the allowlist of a policy.

@@ -8,12 +8,13 @@ use std::process::Command;
 
 use rustix::process::{self, Pid, Signal, WaitOptions};
 
-use super::stage::{CODE, Refused, SIGNAL, STOPPED, Step as _};
-use super::{Isolated, link, mounts, privileges};
+use super::arguments::Isolated;
+use super::step::{CODE, Refused, SIGNAL, STOPPED, Step as _};
+use super::{link, mounts, privileges};
+use crate::commands::run::child::{self, Ended};
+use crate::commands::run::job_control;
 use crate::console::exit::Exit;
 use crate::console::terminal::mistake;
-use crate::run::child::{self, Ended};
-use crate::run::job_control;
 
 pub(super) fn run(isolated: &Isolated) -> Exit {
     let mut stage = link::channel(isolated);

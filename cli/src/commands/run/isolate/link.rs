@@ -14,8 +14,8 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
 
+use super::arguments::{Isolated, Role};
 use super::bridge::Bridge;
-use super::{Isolated, Role};
 
 /// This process's end of the socket to the stage.
 pub(crate) struct Link(UnixStream);

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use rustix::mount::{self, MountFlags, MountPropagationFlags};
 
-use super::Isolated;
-use super::stage::{Refused, Step as _};
+use super::arguments::Isolated;
+use super::step::{Refused, Step as _};
 
 /// Below /proc, what changes the machine instead of a process. User 0 may write them without any capability: the program
 /// named in `core_pattern`, say, is run outside.

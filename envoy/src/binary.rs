@@ -29,7 +29,7 @@ impl Binary {
     /// Finds or fetches an Envoy in the order above. Reports on standard error what takes time or may surprise.
     ///
     /// # Errors
-    /// `WEIR_ENVOY` cannot be run, `WEIR_ENVOY_VERSION` is not one of [`RELEASES`], or there is no Envoy and none can
+    /// `WEIR_ENVOY` cannot be run, `WEIR_ENVOY_VERSION` is not one of [`crate::release::RELEASES`], or there is no Envoy and none can
     /// be fetched; the message says what to do.
     pub fn find() -> Result<Self> {
         if let Some(path) = env::var_os("WEIR_ENVOY").filter(|path| !path.is_empty()) {

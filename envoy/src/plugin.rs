@@ -25,7 +25,7 @@ impl Plugin {
     /// `WEIR_PLUGIN` names a file that cannot be read.
     pub fn chosen(carried: &'static [u8]) -> Result<Self> {
         match env::var_os("WEIR_PLUGIN").filter(|path| !path.is_empty()) {
-            Some(path) => Self::at(Path::new(&path)),
+            Some(path) => Self::at(Path::new(&path)).map_err(|error| Error::Plugin(format!("WEIR_PLUGIN: {error}"))),
             None => Ok(Self { bytes: Cow::Borrowed(carried), path: None }),
         }
     }

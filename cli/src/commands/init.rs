@@ -46,7 +46,7 @@ pub(crate) struct Init {
     /// Ecosystem that the agent works in; can be repeated
     #[arg(long, value_name = "NAME", value_parser = template::ecosystem_names(), hide_possible_values = true)]
     ecosystem: Vec<String>,
-    /// File to write, in the format of its ending; - is standard output
+    /// File to write, in the format of its ending; - prints it
     #[arg(long, short, value_name = "FILE", default_value = "weir-policy.jsonc")]
     output: PathBuf,
     /// Replace the file if it exists

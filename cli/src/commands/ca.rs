@@ -62,7 +62,7 @@ struct Init {
     /// Folder to create it in [default: see `weir ca --help`]
     #[arg(long, value_name = "DIR", alias = "dir")]
     ca: Option<PathBuf>,
-    /// Domain that it is valid for, with its subdomains; can be repeated [default: all names]
+    /// Domain it is valid for, with subdomains; can be repeated [default: all names]
     #[arg(long, value_name = "DOMAIN")]
     name_constraint: Vec<String>,
     /// How long it is valid, in days

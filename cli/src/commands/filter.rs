@@ -26,11 +26,11 @@ Examples:
   weir filter --policy policy.json --output weir-policy
   kubectl create configmap weir-policy --from-file=weir-policy --dry-run=client -o yaml | kubectl apply -f -
 
-Writes filter.yaml, the HTTP filter (forward-proxy.yaml, inspecting-proxy.yaml, sidecar.yaml), and filter-tls.yaml, the
-network filter for TLS passthrough (sidecar.yaml). Each is written beside its place and renamed, so Envoy applies it
-immediately, to open connections too. They hold the policy as JSON, whatever format it is written in. A policy with a
-mistake is reported, and the files stay as they are. With --follow every change of the policy is applied, however it is
-saved, until the process is stopped; a policy that cannot be used at first is waited for.
+Writes filter.yaml, the HTTP filter (forward-proxy.yaml, inspecting-proxy.yaml, sidecar.yaml), and filter-tls.yaml,
+the network filter for TLS passthrough (sidecar.yaml). Each is written beside its place and renamed, so Envoy applies
+it immediately, to open connections too. They hold the policy as JSON, whatever format it is written in. A policy
+with a mistake is reported, and the files stay as they are. With --follow every change of the policy is applied,
+however it is saved, until the process is stopped; a policy that cannot be used at first is waited for.
 
 Exit code: 0 written, or stopped by Ctrl-C or SIGTERM; 1 not written; 2 a mistake in the policy or the command line.";
 

@@ -15,7 +15,7 @@ Examples:
   weir man | man -l -
   weir man --output ~/.local/share/man/man1
 
-Without --output, prints the page of weir itself. With it, writes a page for each command: weir.1, weir-run.1 and so on.
+Without --output, prints the page of weir itself. With it, writes a page for each command: weir.1, weir-run.1, ...
 
 Exit code: 0 written, 1 not written, 2 a mistake in the command line.";
 

@@ -53,9 +53,9 @@ Starts a temporary Envoy, sets the proxy variables, and cleans up on exit. Under
 also creates a CA for this run and makes the command trust it; variables that say otherwise are overridden. Ctrl-C and
 Ctrl-Z reach the command as they would in a shell.
 
-Exit code: the command's own, or 128 and the signal's number if a signal ended it; 126 it cannot be executed; 127 it is
-not there; 1 Envoy did not start or ended early, --isolate is not possible here, or a process of the setup is left; 2 a
-mistake in the policy or the command line. A setup that fails ends the run with its code.";
+Exit code: the command's own, or 128 and the signal's number if a signal ended it; 126 it cannot be executed; 127 it
+is not there; 1 Envoy did not start or ended early, --isolate is not possible here, or a process of the setup is left;
+2 a mistake in the policy or the command line. A setup that fails ends the run with its code.";
 
 /// Run a command under a policy: a temporary proxy, its variables, and a summary at the end
 #[derive(Debug, Args)]

@@ -57,7 +57,7 @@ pub(crate) struct Up {
     /// Private network or address that may be reached nevertheless; can be repeated
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_upstream: Vec<IpNet>,
-    /// Folder of the CA, where TLS is inspected; created on first use [default: as in `weir ca`]
+    /// Folder of the CA for TLS inspection; created on first use [default: as in `weir ca`]
     #[arg(long, value_name = "DIR")]
     ca: Option<PathBuf>,
     /// Print audit records as JSON

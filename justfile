@@ -79,6 +79,11 @@ fuzz seconds="30":
     cd policy && cargo +nightly fuzz run authority -- -max_len=300 -max_total_time={{seconds}}
     cd policy && cargo +nightly fuzz run policy -- -max_len=2000 -max_total_time={{seconds}}
 
+# What the start of `weir run` costs: the whole of it, and its phases.
+bench-run:
+    cargo build --release -p weir
+    cargo run --release -p weir-bench --example start
+
 # What a decision costs, natively, beside a hash set and a loop.
 bench-decision:
     cargo bench -p weir-bench --bench decision

@@ -13,22 +13,22 @@ use weir_envoy::shipped;
 use weir_module_build::{CALLBACKS, CALLS};
 use weir_tests::proxy::ok;
 
-/// What Envoy can call, and when it does so for each of the two faces.
+/// What Envoy can call, and when it does so for the HTTP filter and for the network filter.
 const EXPORTS: [(&str, &str, &str); 10] = [
     ("_initialize", "once in each VM", "once in each VM"),
-    ("malloc", "by calls that return data", "by calls that return data"),
     ("memory", "not a call", "not a call"),
     ("proxy_abi_version_0_2_1", "not called", "not called"),
     ("proxy_on_configure", "once for each policy and VM", "once for each policy and VM"),
     ("proxy_on_context_create", "once a request", "once a connection"),
     ("proxy_on_delete", "once a request", "once a connection"),
+    ("proxy_on_memory_allocate", "by calls that return data", "by calls that return data"),
     ("proxy_on_new_connection", "never", "once a connection"),
     ("proxy_on_request_headers", "once a request", "never"),
     ("proxy_on_tick", "once a second", "once a second"),
 ];
 
 const IMPORTS: [&str; 10] = [
-    // Cuts a refused connection.
+    // Closes a refused connection.
     "proxy_close_stream",
     "proxy_define_metric",
     "proxy_get_buffer_bytes",
@@ -41,8 +41,8 @@ const IMPORTS: [&str; 10] = [
     "proxy_set_tick_period_milliseconds",
 ];
 
-/// What was reached, and 2 KB; `bench/results/size.txt` tells what takes them. The aim is 200 KB.
-const LIMIT: usize = 194_200;
+/// What was reached, and 2 KB; `bench/results/size.txt` lists what takes them. The aim is 200 KB.
+const LIMIT: usize = 178_200;
 
 /// The repository.
 fn root() -> PathBuf {
@@ -98,7 +98,7 @@ fn the_filter_allows_what_the_build_does() {
 
 /// What a request must not pay for is what a reader looks for in the page.
 #[test]
-fn the_page_has_the_exports_of_each_face() {
+fn the_page_has_the_exports_of_each_filter() {
     let page = fs::read_to_string(root().join("docs/tls-passthrough.md")).expect("the page");
     let table: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     assert_eq!(table, EXPORTS.map(|(name, http, network)| format!("| `{name}` | {http} | {network} |")));

@@ -48,8 +48,8 @@ fn main() {
     let internet = ok(StandIn::with_tls());
     let forward = ok(one_worker(launch().policy(PASSTHROUGH), internet.address()).start());
     let ways = [
-        Way { name: "inspected, no plugin", envoy: &bare.envoy, trusted: &bare.authority },
-        Way { name: "inspected, preset, read-only", envoy: &inspecting.envoy, trusted: &inspecting.authority },
+        Way { name: "inspected, no plugin", envoy: &bare.envoy, trusted: &bare.ca_pem },
+        Way { name: "inspected, preset, read-only", envoy: &inspecting.envoy, trusted: &inspecting.ca_pem },
         Way { name: "passed through unseen", envoy: &forward, trusted: internet.ca_pem().unwrap_or_default() },
     ];
     compare(

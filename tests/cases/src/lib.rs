@@ -8,6 +8,7 @@ mod attack;
 mod bytes;
 mod client_hello;
 mod request;
+mod rule;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use attack::Attack;
 pub use bytes::Bytes;
 pub use client_hello::{ClientHello, ClientHelloCase};
 pub use request::{Framing, OVERRIDES, RequestCase};
+pub use rule::ExpectedRule;
 pub use tls::{TlsCase, TlsGroup};
 
 /// A table: its subject and its cases.
@@ -118,35 +120,6 @@ pub struct DecisionCase {
     pub survey: Vec<String>,
     /// Why this is the right decision.
     pub reason: String,
-}
-
-/// The rule that a decision must name.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub enum ExpectedRule {
-    /// The case does not compare it: absent from the table.
-    #[default]
-    Any,
-    /// No rule: `null` in the table.
-    None,
-    /// This label.
-    Label(String),
-}
-
-impl ExpectedRule {
-    /// Whether `label` is what the case expects.
-    pub fn is(&self, label: Option<&str>) -> bool {
-        match self {
-            ExpectedRule::Any => true,
-            ExpectedRule::None => label.is_none(),
-            ExpectedRule::Label(expected) => label == Some(expected),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ExpectedRule {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<ExpectedRule, D::Error> {
-        Ok(Option::deserialize(deserializer)?.map_or(ExpectedRule::None, ExpectedRule::Label))
-    }
 }
 
 /// A document that must be refused.

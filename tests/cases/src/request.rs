@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use weir_policy::{Request, Transport};
 
-use crate::Bytes;
+use crate::bytes::Bytes;
 
 /// Headers with which a client asks an origin to treat a request as one with another method.
 pub const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];

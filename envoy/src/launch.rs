@@ -119,7 +119,7 @@ impl Launch {
     /// Makes the listener speak TLS with these PEM files.
     #[must_use]
     pub fn tls(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        self.changes.tls = Some((certificate.into(), key.into()));
+        self.changes.tls = Some((absolute(certificate.into()), absolute(key.into())));
         self
     }
 
@@ -134,7 +134,7 @@ impl Launch {
     /// at this Unix socket. The policy says which hosts are inspected, by `"tls": "inspected"`.
     #[must_use]
     pub fn inspect(mut self, issuer: impl Into<PathBuf>) -> Self {
-        self.changes.inspection = Some(Inspection { issuer: issuer.into(), origin_roots: None });
+        self.changes.inspection = Some(Inspection { issuer: absolute(issuer.into()), origin_roots: None });
         self
     }
 
@@ -142,7 +142,7 @@ impl Launch {
     /// [`Launch::inspect`], because Envoy then sees no origin's certificate.
     #[must_use]
     pub fn origin_roots(mut self, pem: impl Into<PathBuf>) -> Self {
-        self.origin_roots = Some(pem.into());
+        self.origin_roots = Some(absolute(pem.into()));
         self
     }
 
@@ -270,6 +270,8 @@ impl Launch {
 
         let mut command = Command::new(binary.path());
         command
+            // A relative path in the environment (LD_LIBRARY_PATH, HOSTALIASES) would lead to the caller's folder.
+            .current_dir(folder.path())
             .arg("--config-path")
             .arg(&config_file)
             .arg("--admin-address-path")
@@ -287,4 +289,9 @@ impl Launch {
         let files = Files { admin: admin_file, filter: filter_file, wasm: is_discovered.then_some(wasm), folder };
         Running::become_ready(child, Logs::new(self.listener), binary, files, self.time_limit)
     }
+}
+
+/// Envoy has a current folder of its own.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }

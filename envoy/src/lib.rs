@@ -31,6 +31,7 @@ mod plugin;
 pub mod release;
 mod roots;
 mod running;
+mod search;
 pub mod shipped;
 mod spawn;
 

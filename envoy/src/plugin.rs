@@ -25,7 +25,7 @@ impl Plugin {
     /// `WEIR_PLUGIN` names a file that cannot be read.
     pub fn chosen(carried: &'static [u8]) -> Result<Self> {
         match env::var_os("WEIR_PLUGIN").filter(|path| !path.is_empty()) {
-            Some(path) => Self::at(Path::new(&path)),
+            Some(path) => Self::at(Path::new(&path)).map_err(|error| Error::Plugin(format!("WEIR_PLUGIN: {error}"))),
             None => Ok(Self { bytes: Cow::Borrowed(carried), path: None }),
         }
     }
@@ -35,7 +35,8 @@ impl Plugin {
     /// # Errors
     /// It cannot be read.
     pub fn at(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|e| Error::Plugin(format!("the plugin {}: {e}", path.display())))?;
+        let bytes =
+            fs::read(path).map_err(|e| Error::Plugin(format!("cannot read the plugin {}: {e}", path.display())))?;
         Ok(Self { bytes: Cow::Owned(bytes), path: Some(path.to_owned()) })
     }
 

@@ -16,5 +16,9 @@ pub(crate) const PLACES: [&str; 6] = [
 /// The file with the trusted roots: the one that `SSL_CERT_FILE` names (such as a company's own), or else the system's.
 pub fn system_roots() -> Option<PathBuf> {
     let named = env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    named.into_iter().chain(PLACES.iter().map(PathBuf::from)).find(|path| path.is_file())
+    named
+        .map(|path| std::path::absolute(&path).unwrap_or(path))
+        .into_iter()
+        .chain(PLACES.iter().map(PathBuf::from))
+        .find(|path| path.is_file())
 }

@@ -22,6 +22,8 @@ use crate::spawn;
 
 const DISCOVERY: &str = "extension_config_discovery.http_filter.weir.";
 const POLL: Duration = Duration::from_millis(10);
+/// For what is about to happen and costs nothing to look at: a file of Envoy's, its end.
+const WATCH: Duration = Duration::from_millis(1);
 
 /// The files of one Envoy.
 pub(crate) struct Files {
@@ -63,7 +65,7 @@ impl Running {
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut running = Self { child, readers, logs, binary, admin: unknown, address: unknown, files, time_limit };
         let end = Instant::now() + time_limit;
-        running.admin = running.until(end, "admin interface", |running| {
+        running.admin = running.every(WATCH, end, "admin interface", |running| {
             // Envoy creates the file before it writes the address.
             Ok(fs::read_to_string(&running.files.admin).ok().and_then(|text| text.trim().parse().ok()))
         })?;
@@ -93,6 +95,16 @@ impl Running {
         &mut self,
         end: Instant,
         waited_for: &'static str,
+        ask: impl FnMut(&mut Self) -> Result<Option<T>>,
+    ) -> Result<T> {
+        self.every(POLL, end, waited_for, ask)
+    }
+
+    fn every<T>(
+        &mut self,
+        pause: Duration,
+        end: Instant,
+        waited_for: &'static str,
         mut ask: impl FnMut(&mut Self) -> Result<Option<T>>,
     ) -> Result<T> {
         loop {
@@ -104,7 +116,7 @@ impl Running {
                 let errors = self.logs.envoy_errors(0);
                 return Err(Error::Timeout { waited_for, limit: self.time_limit, errors });
             }
-            thread::sleep(POLL);
+            thread::sleep(pause);
         }
     }
 
@@ -259,7 +271,7 @@ impl Running {
         }
         let end = Instant::now() + Duration::from_secs(2);
         while self.is_alive() && Instant::now() < end {
-            thread::sleep(POLL);
+            thread::sleep(WATCH);
         }
         if self.is_alive() {
             killed = self.child.kill().is_ok();

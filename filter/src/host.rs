@@ -1,15 +1,20 @@
 //! The hostcalls that the plugin makes, and the only unsafe code of the crate.
 //!
-//! The SDK has wrappers for all of them, and every one of its wrappers panics on a status that it
-//! does not expect: a capability that the operator has restricted is enough. A panic traps, and a
-//! trap takes the worker's VM with it. Here each call returns its status instead, as a [`Failure`].
+//! The SDK has wrappers for all of them, and each panics on a status that it does not expect: an operator who restricts
+//! a capability causes one. A panic traps, and a trap takes the worker's VM with it. Here each call returns its status
+//! instead, as a [`Failure`].
 //!
 //! Nothing in this module may panic, and nothing in it knows what a decision is.
 #![expect(unsafe_code, reason = "the proxy-wasm ABI is a set of C functions that take pointers")]
 
-use std::{fmt, ptr};
+use std::{
+    alloc::{self, Layout},
+    fmt, ptr,
+};
 
-/// What the host hands over: the allocation it made through the module's exported allocator.
+use crate::numbers::{COUNTER, DOWNSTREAM, HTTP_REQUEST_HEADERS, LogLevel, NOT_FOUND, OK, PLUGIN_CONFIGURATION};
+
+/// What the host hands over: the allocation that it made by [`proxy_on_memory_allocate`].
 pub(crate) type Bytes = Box<[u8]>;
 
 /// Why a hostcall gave nothing.
@@ -19,10 +24,6 @@ pub(crate) enum Failure {
     Status(u32),
     /// The host said that all went well, and handed over something else than it announced.
     WrongSize,
-}
-
-impl Failure {
-    const NOT_FOUND: Failure = Failure::Status(1);
 }
 
 impl fmt::Display for Failure {
@@ -38,10 +39,6 @@ impl fmt::Display for Failure {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counter(u32);
 
-const HTTP_REQUEST_HEADERS: u32 = 0;
-const PLUGIN_CONFIGURATION: u32 = 7;
-const METRIC_COUNTER: u32 = 0;
-const DOWNSTREAM: u32 = 2;
 /// Lets Envoy derive the gRPC status from the HTTP status, for a client that speaks gRPC.
 const NO_GRPC_STATUS: i32 = -1;
 
@@ -68,10 +65,10 @@ unsafe extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
 }
 
-/// Writes one line to the host's log. Levels: 2 info, 3 warn, 4 error.
-pub(crate) fn log(level: u32, text: &str) -> Result<(), Failure> {
+/// Writes one line to the host's log.
+pub(crate) fn log(level: LogLevel, text: &str) -> Result<(), Failure> {
     // SAFETY: the pointer and the size describe `text`, which outlives the call.
-    succeeded(unsafe { proxy_log(level, text.as_ptr(), text.len()) })
+    succeeded(unsafe { proxy_log(level as u32, text.as_ptr(), text.len()) })
 }
 
 /// The plugin configuration, which is `size` bytes long. Good only while the host is configuring.
@@ -92,7 +89,7 @@ pub(crate) fn request_headers() -> Result<Bytes, Failure> {
     })
 }
 
-/// The path of the name in the hello of the connection's TLS; empty where there is none.
+/// The path of the server name in the `ClientHello`; the property is empty where there is none.
 pub(crate) const SERVER_NAME: &str = "connection\0requested_server_name";
 
 /// A property of the stream, `None` when it has none of that name. Segments of `path` are
@@ -104,7 +101,7 @@ pub(crate) fn property(path: &str) -> Result<Option<Bytes>, Failure> {
     });
     match value {
         Ok(value) => Ok(Some(value)),
-        Err(Failure::NOT_FOUND) => Ok(None),
+        Err(Failure::Status(NOT_FOUND)) => Ok(None),
         Err(failure) => Err(failure),
     }
 }
@@ -139,8 +136,8 @@ pub(crate) fn close_downstream() -> Result<(), Failure> {
     succeeded(unsafe { proxy_close_stream(DOWNSTREAM) })
 }
 
-/// Stops the VM. Envoy then closes what it was just asking about, and asks nobody until it has made
-/// another VM: for a refusal that cannot be carried out in any other way.
+/// Stops the VM. Envoy then closes what it was asking about, and calls no plugin until it has made another VM: for a
+/// refusal that cannot be carried out in any other way.
 pub(crate) fn stop() -> ! {
     std::process::abort()
 }
@@ -149,8 +146,7 @@ pub(crate) fn stop() -> ! {
 pub(crate) fn define_counter(name: &str) -> Result<Counter, Failure> {
     let mut id = 0;
     // SAFETY: pointer and size describe `name`, and `id` is a place that the host may write to.
-    succeeded(unsafe { proxy_define_metric(METRIC_COUNTER, name.as_ptr(), name.len(), &raw mut id) })
-        .map(|()| Counter(id))
+    succeeded(unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) }).map(|()| Counter(id))
 }
 
 /// Adds to a counter.
@@ -167,8 +163,18 @@ pub(crate) fn set_tick_period(milliseconds: u32) -> Result<(), Failure> {
 
 fn succeeded(status: u32) -> Result<(), Failure> {
     match status {
-        0 => Ok(()),
+        OK => Ok(()),
         status => Err(Failure::Status(status)),
+    }
+}
+
+/// Where the host puts what a hostcall returns. Null, which makes the hostcall fail, where there is no memory.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    match Layout::array::<u8>(size) {
+        // SAFETY: the layout is not empty.
+        Ok(layout) if size > 0 => unsafe { alloc::alloc(layout) },
+        _ => ptr::null_mut(),
     }
 }
 
@@ -180,8 +186,8 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Bytes,
     match (data.is_null(), size) {
         (_, 0) => Ok(Bytes::default()),
         (true, _) => Err(Failure::WrongSize),
-        // SAFETY: the host allocated `size` bytes through the SDK's exported allocator, which makes
-        // a boxed slice of exactly that size, filled it, and gave it up with this call.
+        // SAFETY: the host allocated exactly `size` bytes by `proxy_on_memory_allocate`, with the layout of a boxed
+        // slice, filled them, and gave them up with this call.
         (false, _) => Ok(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, size)) }),
     }
 }

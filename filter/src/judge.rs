@@ -1,5 +1,5 @@
-//! What both faces of the plugin have in common: the policy that decides, the counters, and the audit
-//! trail. A request of HTTP and a TLS connection that is decided alike is counted and told alike.
+//! What the HTTP filter and the network filter have in common: the policy that decides, the counters and the audit
+//! trail. An HTTP request and a TLS connection that are decided alike are counted and recorded alike.
 
 use std::rc::Rc;
 
@@ -39,8 +39,8 @@ impl Judge {
     }
 }
 
-/// Writes the audit record, and the filter state for the access log. All is decided by now, so a host
-/// that takes neither changes nothing.
+/// Writes the audit record, and the filter state for the access log. The decision has been made by now, so a host that
+/// accepts neither changes nothing.
 pub(crate) fn record(report: &Report<'_>, allowed: bool) {
     let record = report.audit_record();
     if allowed {

@@ -1,8 +1,7 @@
 //! How often each answer was given.
 //!
-//! Counting is done in the VM and handed to the host now and then, since one hostcall for each
-//! request would cost more than the decision. A counter is never named after a host: whoever sends
-//! requests would choose how many counters there are.
+//! The VM counts and hands its counts to the host once a second, since one hostcall for each request would cost more
+//! than the decision. A counter is never named after a host: a client would choose how many counters there are.
 
 use std::cell::Cell;
 
@@ -39,7 +38,7 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Tells the host which counters there are, so that it shows them before they count.
+    /// Defines the counters, so that the host shows them before anything is counted.
     pub(crate) fn define(&self, mode: Mode) {
         self.allowed.define(|| "weir.allowed".to_owned());
         for (reason, count) in Reason::ALL.iter().zip(&self.denied) {
@@ -67,7 +66,7 @@ impl Counters {
         self.would_deny.get(reason as usize).map(Count::add_one);
     }
 
-    /// Hands over what has been counted. What the host does not take is kept for the next time.
+    /// Hands over what has been counted. What the host does not accept is kept for the next time.
     pub(crate) fn flush(&self) {
         for count in self.denied.iter().chain(&self.would_deny) {
             count.flush();

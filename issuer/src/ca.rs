@@ -76,6 +76,16 @@ impl CertificateAuthority {
         Self::write(&locked, folder, key, options)
     }
 
+    /// Makes a new CA whose key is never written down: for one that ends with this process.
+    ///
+    /// # Errors
+    /// A constraint is no domain, or no key can be made.
+    pub fn in_memory(options: &Options) -> Result<Self> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let certificate = parameters(options)?.self_signed(&key)?;
+        Self::new(Path::new("memory"), certificate.pem(), key)
+    }
+
     /// Reads the CA in `folder`.
     ///
     /// # Errors

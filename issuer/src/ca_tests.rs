@@ -89,6 +89,13 @@ fn a_leaf_is_a_server_certificate_for_one_name_by_rfc_5280() {
 }
 
 #[test]
+fn an_authority_in_memory_signs_as_others_do() {
+    let authority = CertificateAuthority::in_memory(&Options::default()).unwrap();
+    let leaf = authority.mint(&name("one.example"), DAY).unwrap();
+    verify(authority.certificate_pem(), leaf.chain_pem(), "one.example").unwrap();
+}
+
+#[test]
 fn the_longest_name_gets_a_leaf() {
     let (_folder, ca) = made(&Options::default());
     let long = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));

@@ -12,7 +12,7 @@ pub enum Error {
     /// Other users can read the private key, or the folder that it is in.
     #[error(
         "other users can read the private key: {path} has mode {mode:04o}; run: chmod {allowed:04o} {path}\n  \
-         A copy of the key can impersonate every site to clients that trust this certificate authority; if one may \
+         A copy of the key can impersonate every site to clients that trust this CA; if one may \
          exist, create a new CA: weir ca init --force",
         path = path.display()
     )]
@@ -34,12 +34,12 @@ pub enum Error {
     },
     /// The folder already holds a CA.
     #[error(
-        "{} already holds a certificate authority; --force replaces it, and then every client has to trust the new one",
+        "{} already holds a CA; --force replaces it, and then every client has to trust the new one",
         .0.display()
     )]
     Exists(PathBuf),
     /// The folder holds no CA.
-    #[error("no certificate authority in {}; create one: weir ca init --ca {}", .0.display(), .0.display())]
+    #[error("no CA in {}; create one: weir ca init --ca {}", .0.display(), .0.display())]
     Missing(PathBuf),
     /// The files exist but are not a usable CA.
     #[error("{} {reason}", path.display())]
@@ -58,10 +58,10 @@ pub enum Error {
         reason: NameError,
     },
     /// The CA has expired, or expires before a leaf could be used.
-    #[error("the certificate authority has expired; create a new one: weir ca init --force")]
+    #[error("the CA has expired; create a new one: weir ca init --force")]
     Expired,
     /// The CA's name constraints do not permit this name.
-    #[error("{0} is outside the name constraints of the certificate authority")]
+    #[error("{0} is outside the name constraints of the CA")]
     NotPermitted(String),
     /// A certificate could not be created.
     #[error("creating a certificate: {0}")]

@@ -15,12 +15,12 @@ use weir_tests::proxy::ok;
 /// The functions that Envoy can call, and when it calls them for the HTTP filter and for the network filter.
 const EXPORTS: [(&str, &str, &str); 10] = [
     ("_initialize", "once in each VM", "once in each VM"),
-    ("malloc", "by calls that return data", "by calls that return data"),
     ("memory", "not a call", "not a call"),
     ("proxy_abi_version_0_2_1", "not called", "not called"),
     ("proxy_on_configure", "once for each policy and VM", "once for each policy and VM"),
     ("proxy_on_context_create", "once a request", "once a connection"),
     ("proxy_on_delete", "once a request", "once a connection"),
+    ("proxy_on_memory_allocate", "by calls that return data", "by calls that return data"),
     ("proxy_on_new_connection", "never", "once a connection"),
     ("proxy_on_request_headers", "once a request", "never"),
     ("proxy_on_tick", "once a second", "once a second"),
@@ -40,8 +40,8 @@ const IMPORTS: [&str; 10] = [
     "proxy_set_tick_period_milliseconds",
 ];
 
-/// The current size plus 2 KB; `bench/results/size.txt` lists what takes the space. The goal is 200 KB.
-const LIMIT: usize = 194_200;
+/// What was reached, and 2 KB; `bench/results/size.txt` lists what takes them. The aim is 200 KB.
+const LIMIT: usize = 178_200;
 
 /// The repository.
 fn root() -> PathBuf {

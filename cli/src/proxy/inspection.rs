@@ -16,21 +16,20 @@ pub(crate) struct Inspection {
 }
 
 impl Inspection {
-    /// With a CA made for this run alone; its key never leaves the private folder.
+    /// With a CA made for this run alone; its key is in the memory of this process and nowhere else.
     pub(crate) fn for_this_run() -> Result<Inspection, Error> {
-        Inspection::start(|secret| CertificateAuthority::create(secret, &Options::default()))
+        Inspection::start(CertificateAuthority::in_memory(&Options::default())?)
     }
 
     /// With the CA in `folder`, made there on first use.
     pub(crate) fn of(folder: &Path) -> Result<Inspection, Error> {
-        Inspection::start(|_| CertificateAuthority::load_or_create(folder, &Options::default()))
+        Inspection::start(CertificateAuthority::load_or_create(folder, &Options::default())?)
     }
 
-    fn start(ca: impl FnOnce(&Path) -> weir_issuer::Result<CertificateAuthority>) -> Result<Inspection, Error> {
+    fn start(ca: CertificateAuthority) -> Result<Inspection, Error> {
         let folder = Folder::new(None)?;
         let secret = folder.path().join("issuer");
         std::fs::create_dir(&secret).map_err(Error::files("making a folder"))?;
-        let ca = ca(&secret.join("ca"))?;
         let certificate = ca.certificate_pem().to_owned();
         let issuer = Issuer::start(ca, &secret.join("issuer.sock"))?;
         Ok(Inspection { certificate, secret, _issuer: issuer, folder })
@@ -51,7 +50,7 @@ impl Inspection {
         self.folder.path()
     }
 
-    /// The part of it that only Envoy may see: a key, and the socket by which Envoy is given certificates.
+    /// The part of it that only Envoy may see: the socket by which Envoy is given certificates and their keys.
     pub(crate) fn secret(&self) -> &Path {
         &self.secret
     }

@@ -140,6 +140,22 @@ fn the_command_has_the_internet_of_the_policy_and_its_end_is_told() {
     assert_eq!(left_over(&folder), 0);
 }
 
+/// `2>&1 | tee log`, or a CI's log: one pipe for both.
+#[test]
+fn in_one_pipe_the_summary_begins_a_line() {
+    let folder = Folder::new();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut command = run(&folder, "{}", &["--setup", "printf prepared"]);
+    command.args(["--", "printf", "body"]).stdout(writer.try_clone().unwrap()).stderr(writer);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut all = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut all).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{all}");
+    assert!(all.starts_with("prepared\nweir: setup: "), "{all}");
+    assert!(all.contains("\nbody\nweir: 0 requests allowed"), "{all}");
+}
+
 #[test]
 fn what_the_caller_had_set_is_overridden() {
     let (origin, folder) = (Origin::start(), Folder::new());

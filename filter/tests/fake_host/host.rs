@@ -7,6 +7,7 @@
 //!
 //! It keeps its own reading and writing of the ABI's formats: nothing is shared with the plugin.
 
+mod contexts;
 mod imports;
 mod tls;
 
@@ -17,21 +18,26 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-pub use tls::Hello;
+pub use tls::ClientHello;
 
 // Makes the linker see the plugin's entry points.
 use weir_filter as _;
 
+// What Envoy calls, by the names and with the types that Envoy uses.
 unsafe extern "C" {
     safe fn _initialize();
-    safe fn proxy_on_context_create(context: u32, root: u32);
-    safe fn proxy_on_vm_start(root: u32, size: usize) -> bool;
+    safe fn proxy_abi_version_0_2_1();
+    safe fn proxy_on_memory_allocate(size: usize) -> *mut u8;
+    safe fn proxy_on_context_create(context: u32, parent: u32);
     safe fn proxy_on_configure(root: u32, size: usize) -> bool;
-    safe fn proxy_on_request_headers(context: u32, count: usize, end_of_stream: bool) -> u32;
-    safe fn weir_on_new_connection(context: u32) -> u32;
+    safe fn proxy_on_request_headers(context: u32, count: usize, end_of_stream: u32) -> u32;
+    safe fn proxy_on_new_connection(context: u32) -> u32;
     safe fn proxy_on_tick(root: u32);
     safe fn proxy_on_delete(context: u32);
 }
+
+const CONTINUE: u32 = 0;
+const PAUSE: u32 = 1;
 
 /// The hostcalls that the plugin may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,8 +90,7 @@ enum Phase {
     NewConnection,
     Ticking,
     DeletingRoot,
-    DeletingRequest,
-    DeletingConnection,
+    DeletingStream,
 }
 
 /// The answer that the plugin gave in place of the upstream.
@@ -225,7 +230,7 @@ struct Vm {
     phase: Phase,
     configuration: Vec<u8>,
     request: Option<(Incoming, Vec<u8>)>,
-    connection: Option<Hello>,
+    connection: Option<ClientHello>,
     faults: BTreeMap<Call, Fault>,
     calls: Vec<Call>,
     log: Vec<(u32, String)>,
@@ -270,7 +275,7 @@ pub struct Host(());
 #[derive(Clone, Copy, Debug)]
 pub struct Root(u32);
 
-/// The SDK keeps contexts by thread, and threads may run several tests: no id is used twice.
+/// The plugin keeps contexts by thread, and threads may run several tests: no id is used twice, unless a test does so.
 static NEXT_CONTEXT: AtomicU32 = AtomicU32::new(1);
 
 fn next_context() -> u32 {
@@ -295,9 +300,7 @@ impl Host {
 
     pub fn create_root(&self) -> Root {
         let id = next_context();
-        within(Phase::Creating, || proxy_on_context_create(id, 0));
-        VM.with_borrow_mut(|vm| vm.roots.insert(id));
-        assert!(within(Phase::Creating, || proxy_on_vm_start(id, 0)));
+        self.create(id, 0);
         Root(id)
     }
 
@@ -312,38 +315,10 @@ impl Host {
     }
 
     /// A request whose header map the host hands over as these bytes.
-    pub fn request_as(&self, Root(root): Root, incoming: &Incoming, pairs: Vec<u8>) -> Outcome {
-        let id = next_context();
-        within(Phase::Creating, || proxy_on_context_create(id, root));
-        VM.with_borrow_mut(|vm| {
-            vm.request = Some((incoming.clone(), pairs));
-            vm.response = None;
-            vm.filter_states.clear();
-            vm.calls.clear();
-            vm.log.clear();
-        });
-        let action = within(Phase::RequestHeaders, || {
-            proxy_on_request_headers(id, incoming.headers.len(), incoming.end_of_stream)
-        });
-        let outcome = VM.with_borrow_mut(|vm| {
-            if action > 1 {
-                vm.violation(format!("action {action}"));
-            }
-            if vm.response.is_some() && action == 0 {
-                vm.violation("answered and went on");
-            }
-            vm.request = None;
-            let tunnel = vm.filter_states.remove("weir.tunnel").zip(vm.filter_states.remove("weir.tls"));
-            Outcome {
-                goes_on: action == 0,
-                response: vm.response.take(),
-                filter_state: vm.filter_states.remove("weir.decision"),
-                tunnel,
-                calls: std::mem::take(&mut vm.calls),
-                log: std::mem::take(&mut vm.log),
-            }
-        });
-        within(Phase::DeletingRequest, || proxy_on_delete(id));
+    pub fn request_as(&self, root: Root, incoming: &Incoming, pairs: Vec<u8>) -> Outcome {
+        let context = self.announce(root);
+        let outcome = self.ask_as(context, incoming, pairs);
+        self.end(context);
         outcome
     }
 
@@ -352,8 +327,7 @@ impl Host {
     }
 
     pub fn delete(&self, Root(id): Root) {
-        VM.with_borrow_mut(|vm| vm.roots.remove(&id));
-        within(Phase::DeletingRoot, || proxy_on_delete(id));
+        self.end(id);
     }
 
     /// From now on, this hostcall goes wrong so.

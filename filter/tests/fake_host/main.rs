@@ -14,6 +14,8 @@
 
 mod closed;
 mod host;
+mod memory;
 mod network;
+mod order;
 mod plugin;
 mod tables;

@@ -1,4 +1,4 @@
-//! Makes `weir.wasm`: compiles `filter/` for wasm32 and cuts the result down to what Envoy needs.
+//! Makes `weir.wasm`: compiles `filter/` for wasm32, strips the result and holds it to what Envoy may see of it.
 //!
 //! Part of the build, not of what runs. It must not depend on the folder it happens in, on the user's cargo folder or on
 //! flags in the environment: the same sources and the same compiler give the same bytes everywhere. It builds the sources

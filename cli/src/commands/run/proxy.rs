@@ -1,6 +1,6 @@
 //! The proxy of one command: an Envoy with a policy and, where TLS is inspected, the CA that its certificates come from.
 //!
-//! Both are made for this run and gone with it. The key of the CA never leaves the private folder.
+//! Both are made for this run and gone with it. The key of the CA never leaves this process.
 
 use std::fs;
 use std::io;
@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::thread;
 
 use ipnet::IpNet;
 use weir_envoy::{Binary, Launch, Line, Plugin, Running};
@@ -77,13 +78,22 @@ struct Inspected {
 }
 
 impl Inspected {
-    fn start(roots: &Path) -> Result<Inspected, Error> {
+    /// Starts Envoy with `launch`, and writes what the command has to trust while it starts.
+    fn start(launch: Launch, roots: &Path) -> Result<(Running, Inspected), Error> {
         let inspection = Inspection::for_this_run()?;
         let open = inspection.folder().join("trust");
-        fs::create_dir(&open).map_err(Error::files("the files of this run"))?;
-        let trust =
-            bundle::write(&open, roots, inspection.certificate_pem()).map_err(Error::files("the files of this run"))?;
-        Ok(Inspected { trust, inspection })
+        let write = || {
+            fs::create_dir(&open)?;
+            bundle::write(&open, roots, inspection.certificate_pem())
+        };
+        let launch = inspection.of_launch(launch).origin_roots(roots);
+        let (envoy, trust) = thread::scope(|scope| {
+            let written = scope.spawn(write);
+            let envoy = launch.start();
+            (envoy, written.join().unwrap_or_else(|_| Err(io::Error::other("they were not written"))))
+        });
+        let trust = trust.map_err(Error::files("the files of this run"))?;
+        Ok((envoy?, Inspected { trust, inspection }))
     }
 }
 
@@ -97,15 +107,14 @@ impl Proxy {
     ) -> Result<Proxy, Error> {
         let launch = Launch::new(parts.plugin.clone()).binary(parts.binary.clone()).policy(policy).on_line(on_line);
         let launch = parts.allow_upstream.iter().fold(launch, |launch, network| launch.allow_upstream(*network));
-        let (launch, inspected) = match (tls, &parts.roots) {
-            (Tls::Passthrough, _) => (launch, None),
-            (Tls::Inspected, None) => return Err(Error::NoRoots),
+        match (tls, &parts.roots) {
+            (Tls::Passthrough, _) => Ok(Proxy { envoy: launch.start()?, inspected: None }),
+            (Tls::Inspected, None) => Err(Error::NoRoots),
             (Tls::Inspected, Some(roots)) => {
-                let inspected = Inspected::start(roots)?;
-                (inspected.inspection.of_launch(launch).origin_roots(roots), Some(inspected))
+                let (envoy, inspected) = Inspected::start(launch, roots)?;
+                Ok(Proxy { envoy, inspected: Some(inspected) })
             }
-        };
-        Ok(Proxy { envoy: launch.start()?, inspected })
+        }
     }
 
     /// Where it listens.

@@ -4,10 +4,12 @@
 //! right, and nothing here says that it should be allowed.
 
 use serde_json::{Map, Value, json};
-use weir_policy::{Authority, Entry, Host, Methods, Ports, Reason, Request};
+use weir_policy::{Authority, Entry, Host, Methods, Ports, Reason, Request, Transport};
 
-use super::summary::host_of;
 use crate::document::policy_file::Document;
+
+/// Characters of a method, a path or a server name that are kept: a client chooses how long they are.
+const KEPT: usize = 1024;
 
 /// What was refused: one host and reason, and of the rest what the reason is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +21,33 @@ pub(crate) struct Refused {
     /// Empty where the reason is not about it.
     pub(crate) path: String,
     pub(crate) reason: String,
+}
+
+/// One of the requests that were refused together, on which a suggestion is tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sample {
+    method: String,
+    path: String,
+    /// The server name of the TLS connection that it came in; empty without TLS.
+    server_name: String,
+}
+
+impl Sample {
+    pub(crate) fn new(method: &str, path: &str, server_name: &str) -> Sample {
+        Sample { method: bounded(method), path: bounded(path), server_name: bounded(server_name) }
+    }
+}
+
+fn bounded(text: &str) -> String {
+    text.chars().take(KEPT).collect()
+}
+
+/// The host of an authority as the policy reads it; as it came where it is none.
+pub(super) fn host_of(authority: &str) -> String {
+    match Authority::parse(authority.as_bytes()).map(|it| it.host) {
+        Ok(Host::Name(name)) => name.as_str().to_ascii_lowercase(),
+        _ => authority.to_owned(),
+    }
 }
 
 /// What to tell about it.
@@ -41,8 +70,8 @@ impl Refused {
                 _ => host_of(authority),
             },
             port: parsed.ok().and_then(|it| it.port),
-            method: if of_method { method.to_owned() } else { String::new() },
-            path: if of_path { path.to_owned() } else { String::new() },
+            method: if of_method { bounded(method) } else { String::new() },
+            path: if of_path { bounded(path) } else { String::new() },
             reason: reason.to_owned(),
         }
     }
@@ -60,17 +89,21 @@ impl Refused {
         if self.host.contains(':') { format!("[{}]{port}", self.host) } else { format!("{}{port}", self.host) }
     }
 
-    /// A request like the one that was refused.
-    fn is_allowed_by(&self, document: &Document) -> Result<(), Reason> {
+    /// Whether `document` allows `sample`, which is one of the requests that were refused.
+    fn is_allowed_by(&self, sample: &Sample, document: &Document) -> Result<(), Reason> {
         let authority = self.authority();
         let reason = find(&self.reason);
         let request = Request {
-            method: if self.method.is_empty() { b"GET" } else { self.method.as_bytes() },
+            method: if sample.method.is_empty() { b"GET" } else { sample.method.as_bytes() },
             authority: authority.as_bytes(),
-            path: if self.path.is_empty() { b"/" } else { self.path.as_bytes() },
+            path: if sample.path.is_empty() { b"/" } else { sample.path.as_bytes() },
             method_override: reason == Some(Reason::MethodOverride),
             body: reason == Some(Reason::BodyNotAllowed),
             upgrade: reason == Some(Reason::UpgradeNotAllowed),
+            transport: match sample.server_name.as_str() {
+                "" => Transport::Cleartext,
+                name => Transport::Tls { server_name: name.as_bytes() },
+            },
             ..Request::default()
         };
         document.policy.decide(&request).reason().map_or(Ok(()), Err)
@@ -88,14 +121,14 @@ fn is_about_methods(reason: Reason) -> bool {
     )
 }
 
-/// What would let `refused` through.
-pub(crate) fn suggest(document: &Document, refused: &Refused) -> Advice {
+/// What would let `refused` through, tried on `sample`.
+pub(crate) fn suggest(document: &Document, refused: &Refused, sample: &Sample) -> Advice {
     let nothing = |text: &str| Advice { text: text.to_owned(), change: None };
     let Some(reason) = find(&refused.reason) else { return nothing("") };
     let rule = |field: &str, value: Value| Some(rule(document, refused, field, value));
     let entry = match reason {
-        Reason::AccessOff => return field(document, refused, "internet_access", "on"),
-        Reason::TunnelNotInspected => return field(document, refused, "tls", "inspected"),
+        Reason::AccessOff => return field(document, refused, sample, "internet_access", "on"),
+        Reason::TunnelNotInspected => return field(document, refused, sample, "tls", "inspected"),
         Reason::DomainDenied => return nothing(&format!("take {} off the denylist", denied_by(document, refused))),
         Reason::AuthorityInvalid => return nothing("nothing: this is no host name"),
         Reason::TlsNameMismatch => return nothing("nothing: TLS and HTTP name different hosts"),
@@ -110,7 +143,7 @@ pub(crate) fn suggest(document: &Document, refused: &Refused) -> Advice {
     if add(&mut changed, &entry).is_none() {
         return nothing("");
     }
-    match tried(&changed, refused, reason) {
+    match tried(&changed, refused, sample, reason) {
         Some(then) => Advice { text: format!("add {entry} to allowlist.domains{then}"), change: Some(entry) },
         None if reason == Reason::IpLiteral => nothing("nothing: name the host instead of its address"),
         None => nothing(&format!("change {}", governor(document, refused).map_or("the policy".into(), Entry::place))),
@@ -118,18 +151,18 @@ pub(crate) fn suggest(document: &Document, refused: &Refused) -> Advice {
 }
 
 /// A field of the policy as a whole.
-fn field(document: &Document, refused: &Refused, name: &str, value: &str) -> Advice {
+fn field(document: &Document, refused: &Refused, sample: &Sample, name: &str, value: &str) -> Advice {
     let mut changed = document.to_value().as_object().cloned().unwrap_or_default();
     changed.insert(name.to_owned(), json!(value));
     let changed = Value::Object(changed);
-    let then = find(&refused.reason).and_then(|reason| tried(&changed, refused, reason)).unwrap_or_default();
+    let then = find(&refused.reason).and_then(|reason| tried(&changed, refused, sample, reason)).unwrap_or_default();
     Advice { text: format!("write \"{name}\": \"{value}\"{then}"), change: Some(json!({ name: value })) }
 }
 
 /// Reads the changed policy and decides again: none where the change does not help, else what would come next.
-fn tried(changed: &Value, refused: &Refused, reason: Reason) -> Option<String> {
+fn tried(changed: &Value, refused: &Refused, sample: &Sample, reason: Reason) -> Option<String> {
     let document = Document::read(changed.to_string().as_bytes()).ok()?;
-    match refused.is_allowed_by(&document) {
+    match refused.is_allowed_by(sample, &document) {
         Ok(()) => Some(String::new()),
         Err(next) if next == reason => None,
         Err(next) => Some(format!(" (then {next})")),
@@ -232,7 +265,39 @@ mod tests {
 
     fn advice(policy: &str, reason: &str, authority: &str, method: &str, path: &str) -> String {
         let document = Document::read(policy.as_bytes()).unwrap();
-        suggest(&document, &Refused::new(reason, authority, method, path)).text
+        suggest(&document, &Refused::new(reason, authority, method, path), &Sample::new(method, path, "")).text
+    }
+
+    /// Whatever the row leaves out of a request, the suggestion is tried on the request as it was.
+    #[test]
+    fn what_comes_next_is_that_of_the_request_itself() {
+        let add = |entry: &str, then: &str| format!("add {entry} to allowlist.domains{then}");
+        let policy = r#"{"internet_access": "on", "methods": "read-only",
+            "allowlist": {"domains": [{"domain": "b.example", "paths": ["/v1"]}]}}"#;
+        let rule =
+            r#"{"domain":"=b.example","methods":["GET","HEAD","OPTIONS","POST"],"paths":["/v1"],"ports":[80,443]}"#;
+        for (reason, authority, path, expected) in [
+            ("method-not-allowed", "b.example", "/v1/x", add(rule, "")),
+            ("method-not-allowed", "b.example", "/v2/x", add(rule, " (then path-not-allowed)")),
+            ("domain-not-allowed", "x.example", "/", add("\"=x.example\"", " (then method-not-allowed)")),
+        ] {
+            assert_eq!(advice(policy, reason, authority, "POST", path), expected, "{path}");
+        }
+        // Inside a tunnel a name without a port means port 443.
+        let document = Document::read(br#"{"internet_access": "on", "ports": [443]}"#).unwrap();
+        let refused = Refused::new("domain-not-allowed", "x.example", "GET", "/");
+        let text = |server_name| suggest(&document, &refused, &Sample::new("GET", "/", server_name)).text;
+        assert_eq!(text("x.example"), add("\"=x.example\"", ""));
+        assert_eq!(text(""), add("\"=x.example\"", " (then port-not-allowed)"));
+    }
+
+    #[test]
+    fn what_a_client_chose_is_kept_in_part() {
+        let long = "x".repeat(60_000);
+        let refused = Refused::new("path-not-allowed", "a.example", "GET", &format!("/{long}"));
+        assert_eq!(refused.path.len(), KEPT);
+        let sample = Sample::new(&long, &long, &long);
+        assert_eq!(sample.method.len() + sample.path.len() + sample.server_name.len(), 3 * KEPT);
     }
 
     #[test]

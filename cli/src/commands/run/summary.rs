@@ -4,13 +4,14 @@
 //! goes through [`shown`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IsTerminal as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use weir_envoy::Line;
-use weir_policy::{Authority, Host};
 
-use super::suggestion::{self, Refused};
+use super::suggestion::{self, Refused, Sample, host_of};
 use crate::console::table::Table;
 use crate::console::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, count, paint, shown, words};
 use crate::document::policy_file::Document;
@@ -37,10 +38,18 @@ pub(crate) struct Counts {
     distrusted: u64,
     /// Allowed, and yet nothing came of it: no address, a private one, no connection.
     failed: u64,
+    /// Allowed by a policy in audit mode alone: requests, or tunnels.
     would_deny: u64,
     denied: BTreeMap<String, u64>,
     hosts: BTreeSet<String>,
-    refused: BTreeMap<Refused, u64>,
+    refused: BTreeMap<Refused, Times>,
+}
+
+/// How often something was refused, and the first request of it.
+#[derive(Clone, Debug)]
+struct Times {
+    number: u64,
+    first: Sample,
 }
 
 /// What one line of the access log says.
@@ -51,7 +60,6 @@ enum Outcome<'l> {
     Cut,
     Distrusted,
     Failed,
-    WouldDeny,
     Denied(&'l str),
 }
 
@@ -91,18 +99,22 @@ impl Counts {
                 self.allowed += 1;
                 self.failed += 1;
             }
-            Some(Outcome::WouldDeny) => {
-                self.allowed += 1;
-                self.would_deny += 1;
-            }
             Some(Outcome::Denied(reason)) => {
                 *self.denied.entry(reason.to_owned()).or_default() += 1;
-                let refused = Refused::new(reason, authority, text("method"), text("path"));
-                if self.refused.len() < KEPT || self.refused.contains_key(&refused) {
-                    *self.refused.entry(refused).or_default() += 1;
+                let (method, path) = (text("method"), text("path"));
+                let refused = Refused::new(reason, authority, method, path);
+                if let Some(times) = self.refused.get_mut(&refused) {
+                    times.number += 1;
+                } else if self.refused.len() < KEPT {
+                    let server_name = Some(text("sni")).filter(|name| *name != "-").unwrap_or_default();
+                    let first = Sample::new(method, path, server_name);
+                    self.refused.insert(refused, Times { number: 1, first });
                 }
                 return;
             }
+        }
+        if text("decision").starts_with("would-deny") {
+            self.would_deny += 1;
         }
         if self.hosts.len() < KEPT {
             self.hosts.insert(host_of(authority));
@@ -114,15 +126,16 @@ impl Counts {
     }
 
     /// What was refused most, of one host and reason the most frequent first.
-    fn most_refused(&self) -> Vec<(&Refused, u64)> {
-        let mut refused: Vec<_> = self.refused.iter().map(|(refused, times)| (refused, *times)).collect();
-        refused.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
+    fn most_refused(&self) -> Vec<(&Refused, &Times)> {
+        let mut refused: Vec<_> = self.refused.iter().collect();
+        refused.sort_by_key(|(_, times)| std::cmp::Reverse(times.number));
         refused.truncate(SHOWN);
         refused
     }
 
     /// Says in a line what the setup did.
     pub(crate) fn print_setup(&self) {
+        begin_a_line();
         let hosts: Vec<String> = self.hosts.iter().take(SHOWN).map(|host| shown(host.as_bytes())).collect();
         let more = if self.hosts.len() > SHOWN { ", ..." } else { "" };
         let hosts = if hosts.is_empty() { String::new() } else { format!(": {}{more}", hosts.join(", ")) };
@@ -137,6 +150,7 @@ impl Counts {
     /// Prints the summary of the command on standard error.
     pub(crate) fn print(&self, document: &Document) {
         let denied = self.denied();
+        begin_a_line();
         words(format_args!(
             "{} {} allowed{} ({}), {} denied{}",
             paint(STRONG, "weir:"),
@@ -154,9 +168,9 @@ impl Counts {
         }
         let mut table = Table::new(&["times", "denied", "reason", "to allow it"]);
         for (refused, times) in self.most_refused() {
-            let advice = suggestion::suggest(document, refused);
+            let advice = suggestion::suggest(document, refused, &times.first);
             table.row(vec![
-                (Style::new(), times.to_string()),
+                (Style::new(), times.number.to_string()),
                 (STRONG, shown(refused.what().as_bytes())),
                 (BAD, shown(refused.reason.as_bytes())),
                 (if advice.change.is_some() { GOOD } else { FAINT }, shown(advice.text.as_bytes())),
@@ -196,10 +210,10 @@ impl Counts {
             .most_refused()
             .into_iter()
             .map(|(refused, times)| {
-                let advice = suggestion::suggest(document, refused);
+                let advice = suggestion::suggest(document, refused, &times.first);
                 json!({
                     "host": refused.host, "port": refused.port, "method": refused.method, "path": refused.path,
-                    "reason": refused.reason, "times": times, "advice": advice.text, "change": advice.change,
+                    "reason": refused.reason, "times": times.number, "advice": advice.text, "change": advice.change,
                 })
             })
             .collect();
@@ -215,6 +229,24 @@ impl Counts {
             "most_denied": refused,
         })
     }
+}
+
+/// Leaves the line that the command may have begun: the last line of what it wrote need not have ended, and nobody here
+/// sees it. An empty line where it did end sets the summary apart.
+fn begin_a_line() {
+    if shares_standard_error() {
+        words("");
+    }
+}
+
+/// Whether the command's output is where this process writes its words: both in one terminal, pipe or file. Its standard
+/// error always is; in a terminal progress bars and prompts end without a new line.
+fn shares_standard_error() -> bool {
+    if io::stderr().is_terminal() {
+        return true;
+    }
+    let file = |descriptor: BorrowedFd<'_>| rustix::fs::fstat(descriptor).map(|data| (data.st_dev, data.st_ino));
+    file(io::stdout().as_fd()).is_ok_and(|stdout| file(io::stderr().as_fd()) == Ok(stdout))
 }
 
 fn requests(number: u64) -> String {
@@ -237,9 +269,6 @@ fn outcome(entry: &Value) -> Option<Outcome<'_>> {
             _ => Some(Outcome::Cut),
         };
     }
-    if text("decision").starts_with("would-deny") {
-        return Some(Outcome::WouldDeny);
-    }
     let status = entry.get("status").and_then(Value::as_u64)?;
     // Without a method Envoy could not read a request at all, so nobody decided one.
     if text("method").is_empty() {
@@ -250,14 +279,6 @@ fn outcome(entry: &Value) -> Option<Outcome<'_>> {
     }
     let by_envoy = !text("flags").is_empty() || text("details").starts_with("rbac");
     Some(if status >= 400 && by_envoy { Outcome::Failed } else { Outcome::Allowed })
-}
-
-/// The host of an authority as the policy reads it; as it came where it is none.
-pub(super) fn host_of(authority: &str) -> String {
-    match Authority::parse(authority.as_bytes()).map(|it| it.host) {
-        Ok(Host::Name(name)) => name.as_str().to_ascii_lowercase(),
-        _ => authority.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -291,6 +312,16 @@ mod tests {
         assert_eq!((counts.tunnels, counts.cut, counts.distrusted), (1, 1, 1));
         assert_eq!((counts.allowed, counts.failed, counts.would_deny, counts.denied()), (4, 1, 1, 2));
         assert_eq!(counts.hosts.iter().collect::<Vec<_>>(), ["a.example", "b.example", "d.example"]);
-        assert_eq!(counts.most_refused()[0].1, 2);
+        assert_eq!(counts.most_refused()[0].1.number, 2);
+    }
+
+    #[test]
+    fn what_would_be_denied_counts_as_what_it_was() {
+        let counts = counted(&[
+            r#"{"method":"CONNECT","authority":"a.example:443","status":200,"flags":"-","details":"via_upstream","decision":"would-deny; reason=domain-not-allowed"}"#,
+            r#"{"method":"CONNECT","authority":"b.example:443","status":502,"flags":"DF","details":"dns_resolution_failure","decision":"would-deny; reason=domain-not-allowed"}"#,
+            r#"{"method":"GET","authority":"c.example","status":200,"flags":"-","details":"via_upstream","decision":"would-deny; reason=domain-not-allowed"}"#,
+        ]);
+        assert_eq!((counts.tunnels, counts.allowed, counts.failed, counts.would_deny), (1, 2, 1, 3));
     }
 }

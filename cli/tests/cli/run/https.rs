@@ -45,12 +45,14 @@ fn methods_are_kept_inside_tunnels_and_clients_trust_the_proxy() {
         let get = "curl -sS -o /dev/null -w '%{http_code}\\n'";
         let script = format!(
             "{get} $URL/a; {get} -X POST $URL/b; {get} https://refused.example/; {get} --http1.1 $URL/c; \
-             {get} --cacert \"$SSL_CERT_FILE\" $PINNED/d; test -r \"$SSL_CERT_FILE\" && ls -a \"$SSL_CERT_DIR/../issuer\" | wc -l"
+             {get} --cacert \"$SSL_CERT_FILE\" $PINNED/d; test -r \"$SSL_CERT_FILE\" && ls -a \"$SSL_CERT_DIR/../issuer\" | wc -l; \
+             grep -rls 'PRIVATE KEY' \"$SSL_CERT_DIR/..\" | wc -l"
         );
         let Some(ran) = inspected(&folder, &origin, POLICY, way, &script) else { return };
         let lines: Vec<&str> = ran.stdout.lines().collect();
         assert_eq!(lines[..5], ["200", "403", "000", "200", "200"], "{way:?} {}\n{}", ran.stdout, ran.stderr);
-        // The key of the CA: an isolated command sees an empty folder.
+        // The issuer's socket: an isolated command sees an empty folder. The key of the CA is in no file.
+        assert_eq!(lines[6].trim(), "0", "{}", ran.stdout);
         let seen: u32 = lines[5].trim().parse().unwrap();
         assert_eq!(seen == 2, !way.is_empty(), "{seen}");
         let received: Vec<_> =

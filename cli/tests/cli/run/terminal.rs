@@ -79,6 +79,23 @@ fn line(command: &Command) -> String {
     std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect::<Vec<_>>().join(" ")
 }
 
+/// A body without a final new line, as `curl` shows many: the summary does not go on in its line.
+#[test]
+fn the_summary_begins_a_line() {
+    let folder = Folder::new();
+    for (script, expected) in [
+        ("printf body", "body\r\nweir: 0 requests allowed"),
+        ("printf warned >&2", "warned\r\nweir: 0 requests allowed"),
+        ("echo line", "line\r\n\r\nweir: 0 requests allowed"),
+    ] {
+        let mut command = run(&folder, "{}", &[]);
+        command.env("NO_COLOR", "1").args(["--", "sh", "-c", script]);
+        let Some(mut terminal) = Terminal::start(&line(&command), &command) else { return };
+        assert_eq!(terminal.code(), Some(0));
+        terminal.shows(expected);
+    }
+}
+
 fn ways() -> [&'static [&'static str]; 2] {
     [&["--no-summary"], &["--no-summary", "--isolate"]]
 }

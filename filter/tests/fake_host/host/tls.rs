@@ -1,11 +1,10 @@
 //! Connections, as Envoy shows them to a network filter.
 
-use super::weir_on_new_connection;
-use super::{Call, Host, Phase, Root, VM, next_context, proxy_on_context_create, proxy_on_delete, within};
+use super::{CONTINUE, Call, Host, PAUSE, Phase, Root, VM, proxy_on_new_connection, within};
 
 /// A connection behind `tls_inspector`.
 #[derive(Clone, Debug)]
-pub struct Hello {
+pub struct ClientHello {
     /// `connection.requested_server_name`; empty where there was none, or no TLS.
     pub server_name: Vec<u8>,
     /// `destination.port`; absent where the address has none.
@@ -17,28 +16,34 @@ pub struct Hello {
     context: u32,
 }
 
-impl Hello {
+impl ClientHello {
     /// The context that the host made for it.
     pub(super) fn context(&self) -> u32 {
         self.context
     }
 
-    pub fn to(server_name: impl AsRef<[u8]>) -> Hello {
-        Hello { server_name: server_name.as_ref().to_vec(), port: Some(443), upstream_port: None, id: 17, context: 0 }
+    pub fn to(server_name: impl AsRef<[u8]>) -> ClientHello {
+        ClientHello {
+            server_name: server_name.as_ref().to_vec(),
+            port: Some(443),
+            upstream_port: None,
+            id: 17,
+            context: 0,
+        }
     }
 
-    pub fn at(mut self, port: u16) -> Hello {
+    pub fn at(mut self, port: u16) -> ClientHello {
         self.port = Some(port);
         self
     }
 
     /// With an address that has no port.
-    pub fn at_none(mut self) -> Hello {
+    pub fn at_none(mut self) -> ClientHello {
         self.port = None;
         self
     }
 
-    pub fn going_to(mut self, port: impl AsRef<[u8]>) -> Hello {
+    pub fn going_to(mut self, port: impl AsRef<[u8]>) -> ClientHello {
         self.upstream_port = Some(port.as_ref().to_vec());
         self
     }
@@ -74,30 +79,23 @@ impl Connected {
 
 impl Host {
     /// One connection, from the creation of its context to the deletion of it.
-    pub fn connection(&self, root: Root, hello: &Hello) -> Connected {
+    pub fn connection(&self, root: Root, hello: &ClientHello) -> Connected {
         let context = self.announce(root);
         self.announced(context, hello)
     }
 
-    /// Makes the context of a connection, or of a request, and tells of neither.
-    pub fn announce(&self, Root(root): Root) -> u32 {
-        let context = next_context();
-        within(Phase::Creating, || proxy_on_context_create(context, root));
-        context
-    }
-
     /// A connection whose context is there already.
-    pub fn announced(&self, context: u32, hello: &Hello) -> Connected {
+    pub fn announced(&self, context: u32, hello: &ClientHello) -> Connected {
         VM.with_borrow_mut(|vm| {
-            vm.connection = Some(Hello { context, ..hello.clone() });
+            vm.connection = Some(ClientHello { context, ..hello.clone() });
             vm.filter_states.clear();
             vm.calls.clear();
             vm.log.clear();
         });
-        let action = within(Phase::NewConnection, || weir_on_new_connection(context));
+        let action = within(Phase::NewConnection, || proxy_on_new_connection(context));
         let (connected, is_open) = VM.with_borrow_mut(|vm| {
             let is_open = vm.connection.take().is_some();
-            if action > 1 || is_open != (action == 0) {
+            if action != if is_open { CONTINUE } else { PAUSE } {
                 vm.violation(format!("action {action} of a connection that is open: {is_open}"));
             }
             let connected = Connected {
@@ -109,7 +107,7 @@ impl Host {
             (connected, is_open)
         });
         if is_open {
-            within(Phase::DeletingConnection, || proxy_on_delete(context));
+            self.end(context);
         }
         connected
     }

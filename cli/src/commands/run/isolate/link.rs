@@ -46,6 +46,8 @@ fn others(ours: &[PathBuf]) -> Vec<PathBuf> {
     let folders = std::fs::read_dir(parent).into_iter().flatten().flatten();
     folders
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("weir-envoy-"))
+        // Anybody may put a link there, and what it leads to would be hidden.
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .filter(|path| !is_ours(path))
         .collect()

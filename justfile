@@ -20,23 +20,23 @@ package:
 up policy="policy.json":
     cargo run -- up --policy {{policy}}
 
-# Makes a release of this checkout in dist/: archive, module, SBOM, SHA256SUMS. RELEASING.md.
+# Builds a release of this checkout in dist/: archive, module, SBOM, SHA256SUMS. RELEASING.md.
 release:
     bash release/build
 
-# Tries the release in dist/ with nothing but the archive in sight (root or user namespaces).
+# Tests the release in dist/ with nothing but the archive (root or user namespaces).
 test-release:
     tests/test-release
 
-# Brings an agent up in containers whose one way out is Weir (Docker).
+# Starts an agent in containers whose only way out is Weir (Docker).
 compose:
     envoy/compose/up
 
-# Takes them away; the authority and the agent's home stay, unless `--volumes` is said.
+# Removes them; the CA and the agent's home stay unless `--volumes` is given.
 compose-down *arguments:
     envoy/compose/compose down {{arguments}}
 
-# Attacks those containers from inside the agent's, and takes them down again.
+# Attacks those containers from inside the agent's, and removes them.
 test-compose:
     tests/test-compose
 
@@ -44,11 +44,11 @@ test-compose:
 test:
     cargo test
 
-# Real clients through `weir run` against the real registries, so far as this machine reaches them.
+# Real clients through `weir run` against the real registries, as far as this machine reaches them.
 try-registries:
     bash tests/try-registries
 
-# The end-to-end tests on each release of Envoy, and the table of what came of it: tests/results/envoys.md.
+# The end-to-end tests on each release of Envoy, and the table of results: tests/results/envoys.md.
 test-envoys *versions:
     tests/test-envoys {{versions}}
 
@@ -56,11 +56,11 @@ test-envoys *versions:
 test-wasm:
     bash .ci/test-wasm
 
-# Draws the pictures of the pages into target/pictures, to be looked at (Node, npm, Chromium).
+# Draws the pages' pictures into target/pictures for review (Node, npm, Chromium).
 pictures:
     bash .ci/pictures
 
-# Makes the configurations in envoy/ from the parts in envoy/parts/; `just configs --check` only compares.
+# Generates the configurations in envoy/ from envoy/parts/; `just configs --check` only compares.
 configs *arguments:
     cargo run --quiet -p weir-configs -- {{arguments}}
 
@@ -68,7 +68,7 @@ configs *arguments:
 fmt:
     cargo fmt
 
-# What CI checks before it tests.
+# The checks that CI runs before the tests.
 lint:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
@@ -79,27 +79,27 @@ fuzz seconds="30":
     cd policy && cargo +nightly fuzz run authority -- -max_len=300 -max_total_time={{seconds}}
     cd policy && cargo +nightly fuzz run policy -- -max_len=2000 -max_total_time={{seconds}}
 
-# What the start of `weir run` costs: the whole of it, and its phases.
+# The cost of starting `weir run`, in total and by phase.
 bench-run:
     cargo build --release -p weir
     cargo run --release -p weir-bench --example start
 
-# What a decision costs, natively, beside a hash set and a loop.
+# The cost of a decision, natively, compared with a hash set and a loop.
 bench-decision:
     cargo bench -p weir-bench --bench decision
 
-# What a request costs Envoy, with the plugin and without, in interleaved rounds.
+# Envoy's cost of a request with the plugin and without, in interleaved rounds.
 bench-request:
     cargo bench -p weir-bench --bench request
 
-# What a request costs Envoy, with the plugin of another revision and with the present one, in interleaved rounds.
+# Envoy's cost of a request with the plugin of another revision and with the present one, in interleaved rounds.
 bench-against revision:
     bench/against {{revision}}
 
-# What TLS inspection costs Envoy and the issuer: requests, tunnels, new names, with the plugin and without.
+# The cost of TLS inspection for Envoy and the issuer: requests, tunnels, new names, with the plugin and without.
 bench-inspection:
     cargo bench -p weir-bench --bench inspection
 
-# All that CI runs.
+# Everything that CI runs.
 ci:
     bash .ci/run

@@ -1,8 +1,8 @@
-//! Variants of one thing, measured in turns.
+//! Measures variants in turns.
 
 use std::time::Duration;
 
-/// One of the things that are compared.
+/// A measured variant.
 pub struct Variant<'v> {
     name: &'static str,
     measure: Box<dyn FnMut() -> Duration + 'v>,
@@ -10,24 +10,24 @@ pub struct Variant<'v> {
 }
 
 impl<'v> Variant<'v> {
-    /// `measure` does one round's work and says what it cost.
+    /// `measure` does one round's work and returns its cost.
     pub fn new(name: &'static str, measure: impl FnMut() -> Duration + 'v) -> Variant<'v> {
         Variant { name, measure: Box::new(measure), measured: Vec::new() }
     }
 }
 
-/// Runs all variants in turns and prints a table, in which each is compared with the first, round by round. The number of
-/// rounds is 30, or what `WEIR_ROUNDS` says.
+/// Runs all variants in turns and prints a table that compares each with the first, round by round. There are 30
+/// rounds, or `WEIR_ROUNDS`.
 pub fn compare(title: &str, variants: &mut [Variant<'_>]) {
     let rounds = std::env::var("WEIR_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(30_usize);
     for variant in variants.iter_mut() {
-        // Once each to warm up.
+        // One round each to warm up.
         (variant.measure)();
     }
     let count = variants.len();
     for round in 0..rounds {
         for place in 0..count {
-            // Forwards from another place each time, and every other round backwards.
+            // Each round starts at another variant, and every other round runs backwards.
             let at = if round % 2 == 0 { round / 2 + place } else { round / 2 + count - place };
             if let Some(variant) = variants.get_mut(at % count) {
                 let micros = (variant.measure)().as_secs_f64() * 1e6;
@@ -55,7 +55,7 @@ pub fn compare(title: &str, variants: &mut [Variant<'_>]) {
     }
 }
 
-/// The value below which this part of the values lies.
+/// The value below which this fraction of the values lies.
 fn quantile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     #[expect(

@@ -1,9 +1,9 @@
-//! The rooms of the house and the arrows between them, as ARCHITECTURE.md draws them: which crate may use which, and that
-//! no two files of a crate use each other, directly or by way of others.
+//! The dependencies that ARCHITECTURE.md draws: which crate may use which, and that no two files of a crate use each
+//! other, directly or through others.
 //!
-//! An arrow is a path in the code (`use`, a type, a call) from one file to another. That a file declares another as its
-//! module is no arrow, and what only tests use is left out.
-#![expect(clippy::unwrap_used, reason = "clippy takes only the test functions themselves for tests")]
+//! An arrow is a path in the code (`use`, a type, a call) from one file to another. A module declaration is not an
+//! arrow, and code that only tests use is ignored.
+#![expect(clippy::unwrap_used, reason = "clippy treats only the test functions themselves as tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,18 +13,18 @@ use std::process::Command;
 use serde_json::Value;
 use syn::visit::{self, Visit};
 
-/// Every crate, its folder, and the crates of ours that it may use in what runs.
+/// Every crate, its folder, and the crates of the workspace that it may use outside its tests.
 const ROOMS: [(&str, &str, &[&str]); 12] = [
     ("weir-policy", "policy", &[]),
     ("weir-filter", "filter", &["weir-policy"]),
     ("weir-module-build", "module/build", &[]),
     ("weir-module", "module", &[]),
     ("weir-envoy", "envoy", &[]),
-    // A tool: nothing that runs uses it.
+    // A tool: no other crate uses it.
     ("weir-configs", "envoy/generator", &["weir-policy"]),
     ("weir-issuer", "issuer", &[]),
     ("weir-internet", "tests/internet", &[]),
-    // The demo has its stand-in for the internet from the tests.
+    // The demo uses the stand-in for the internet from the tests.
     ("weir", "cli", &["weir-envoy", "weir-internet", "weir-issuer", "weir-module", "weir-policy"]),
     ("weir-cases", "tests/cases", &["weir-policy"]),
     (
@@ -76,20 +76,20 @@ fn arrows_between_crates_point_one_way() {
 }
 
 #[test]
-fn files_of_a_crate_form_no_circle() {
-    let mut circles = Vec::new();
+fn files_of_a_crate_form_no_cycle() {
+    let mut cycles = Vec::new();
     for (name, folder, _) in ROOMS {
         let source = root().join(folder).join("src");
         let Some(top) = ["lib.rs", "main.rs"].into_iter().find(|file| source.join(file).is_file()) else { continue };
         let house = House::read(&source, top);
-        circles.extend(house.circles().into_iter().map(|circle| format!("{name}: {}", circle.join(", "))));
+        cycles.extend(house.cycles().into_iter().map(|cycle| format!("{name}: {}", cycle.join(", "))));
     }
-    assert!(circles.is_empty(), "files that use each other:\n{}", circles.join("\n"));
+    assert!(cycles.is_empty(), "files that use each other:\n{}", cycles.join("\n"));
 }
 
-/// A reader that misses arrows would find no circle anywhere.
+/// A reader that misses arrows would find no cycle.
 #[test]
-fn the_reader_sees_a_circle_of_every_kind() {
+fn the_reader_finds_every_kind_of_cycle() {
     for (one, other) in [
         ("use crate::b::B; struct A;", "use crate::a::A; struct B;"),
         ("struct A(super::b::B);", "fn b() { crate::a::call(); }"),
@@ -99,13 +99,13 @@ fn the_reader_sees_a_circle_of_every_kind() {
         fs::write(folder.path().join("lib.rs"), "mod a; mod b;").unwrap();
         fs::write(folder.path().join("a.rs"), one).unwrap();
         fs::write(folder.path().join("b.rs"), other).unwrap();
-        assert_eq!(House::read(folder.path(), "lib.rs").circles(), [["a", "b"]], "{one} {other}");
+        assert_eq!(House::read(folder.path(), "lib.rs").cycles(), [["a", "b"]], "{one} {other}");
         fs::write(folder.path().join("b.rs"), format!("#[cfg(test)] mod tests {{ {other} }}")).unwrap();
-        assert!(House::read(folder.path(), "lib.rs").circles().is_empty(), "{other} in tests");
+        assert!(House::read(folder.path(), "lib.rs").cycles().is_empty(), "{other} in tests");
     }
 }
 
-/// The files of one crate by their module paths, and what each uses.
+/// The files of one crate by module path, and what each uses.
 struct House {
     arrows: BTreeMap<String, BTreeSet<String>>,
 }
@@ -125,22 +125,22 @@ impl House {
         House { arrows: arrows.collect() }
     }
 
-    /// Every set of files that reach each other.
-    fn circles(&self) -> Vec<Vec<String>> {
+    /// The cycles: every set of files that reach each other.
+    fn cycles(&self) -> Vec<Vec<String>> {
         let reach: BTreeMap<&String, BTreeSet<&String>> =
             self.arrows.keys().map(|from| (from, self.reachable(from))).collect();
-        let mut circles: Vec<Vec<String>> = Vec::new();
+        let mut cycles: Vec<Vec<String>> = Vec::new();
         for (from, seen) in &reach {
-            let circle: Vec<String> = seen
+            let cycle: Vec<String> = seen
                 .iter()
                 .filter(|to| reach.get(*to).is_some_and(|back| back.contains(from)))
                 .map(|to| (*to).clone())
                 .collect();
-            if circle.len() > 1 && !circles.contains(&circle) {
-                circles.push(circle);
+            if cycle.len() > 1 && !cycles.contains(&cycle) {
+                cycles.push(cycle);
             }
         }
-        circles
+        cycles
     }
 
     fn reachable(&self, from: &String) -> BTreeSet<&String> {
@@ -180,17 +180,17 @@ fn is_of_tests(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// Collects what a file uses of its own crate.
+/// Collects what a file uses from its own crate.
 struct Paths<'a> {
     module: &'a Vec<String>,
     modules: &'a BTreeSet<Vec<String>>,
-    /// The modules written inside the file that the walk is in.
+    /// The inline modules around the current place in the file.
     inner: Vec<String>,
     used: BTreeSet<Vec<String>>,
 }
 
 impl Paths<'_> {
-    /// Takes a path as it is written, and notes the file that it leads to.
+    /// Resolves a path as written, and notes the file that it leads to.
     fn take(&mut self, segments: &[String]) {
         let mut rest = segments;
         let mut at = match rest.first().map(String::as_str) {
@@ -247,7 +247,7 @@ impl<'ast> Visit<'ast> for Paths<'_> {
         self.take_tree(&item.tree, &[]);
     }
 
-    // `pub(super)` and the like lead nowhere.
+    // Visibilities such as `pub(super)` are not arrows.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

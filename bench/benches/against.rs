@@ -1,8 +1,9 @@
-//! What a request costs Envoy with the plugin as it was, and as it is: two modules under one configuration.
+//! Envoy's cost of a request with the plugin of another revision and with the present one: two modules under one
+//! configuration.
 //!
-//! Measured as in `request.rs`, and each Envoy is replaced by a fresh one every few rounds, since where a process has its
-//! code and its heap lies by chance and stays as it is. The present module runs twice: how far the two are apart is what
-//! this machine cannot tell from nothing. `bench/against` builds the module of another revision and calls this with it.
+//! It measures as `request.rs` does, and replaces each Envoy every few rounds, because the memory layout of a process
+//! is random and stays fixed. The present module runs twice: the difference between the two is the noise of this
+//! machine. `bench/against` builds the module of another revision and calls this with it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,13 +18,13 @@ use weir_tests::http1::Connection;
 use weir_tests::process::cpu_time;
 use weir_tests::proxy::{ok, plugin_file};
 
-/// So many rounds with one Envoy. No multiple of two or three: who starts first then takes turns as well.
+/// The number of rounds with one Envoy. Not a multiple of two or three, so that the first variant alternates too.
 const ROUNDS_EACH: u32 = 13;
-/// So many rounds' work before the first that counts: V8 compiles what runs often a second time.
+/// The number of warm-up rounds: V8 recompiles what runs often.
 const WARM: u32 = 6;
 
 fn main() {
-    // Cargo adds an option of its own.
+    // Cargo adds its own option.
     let before = std::env::args_os().skip(1).find(|argument| argument.to_str() != Some("--bench"));
     let Some(before) = before.map(PathBuf::from) else {
         eprintln!("usage: cargo bench -p weir-bench --bench against -- OTHER.wasm (or: bench/against REVISION)");
@@ -58,11 +59,11 @@ fn main() {
 enum Work {
     /// A request, and the status of its answer.
     Kept(&'static [u8], u16),
-    /// Where a tunnel is asked for, and the status of the answer.
+    /// The authority of a CONNECT, and the status of its answer.
     Tunnel(&'static [u8], u16),
 }
 
-/// A module and the Envoy that runs it at the moment.
+/// A module and the Envoy that currently runs it.
 struct Side {
     module: PathBuf,
     policy: &'static [u8],
@@ -102,7 +103,7 @@ impl Side {
 }
 
 impl Work {
-    /// How often in a round.
+    /// The number of requests in a round.
     fn count(self) -> u32 {
         match self {
             Work::Kept(..) => 250,

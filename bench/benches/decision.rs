@@ -1,6 +1,5 @@
-//! What one decision costs, natively: nanoseconds and allocations by the size of the policy, beside
-//! the two ways in which it is usually done, a hash set asked once for each suffix of the name and a
-//! loop over all entries.
+//! The cost of one decision, natively: nanoseconds and allocations by policy size, compared with the two usual
+//! implementations: a hash set with one lookup for each suffix of the name, and a loop over all entries.
 //!
 //! `just bench-decision` runs it; `results/decision.txt` holds a run with its command and machine.
 #![allow(clippy::expect_used, missing_docs, reason = "a benchmark fails by panicking")]
@@ -24,7 +23,7 @@ fn main() {
     divan::main();
 }
 
-/// The common-dependencies preset, and made-up names up to `size`.
+/// The common-dependencies preset, filled up to `size` with generated names.
 fn domains(size: usize) -> Vec<String> {
     let words = ["alpha", "cloud", "data", "package", "mirror", "static", "images", "cdn", "repo", "dist"];
     let suffixes = ["com", "org", "net", "io", "dev", "co.uk", "github.io"];
@@ -52,8 +51,8 @@ fn decision<const SIZE: usize>(bencher: Bencher, kind: &str) {
         .bench_local(|| black_box(&policy).decide(black_box(&request)).is_allowed());
 }
 
-/// A hash set asked for the name and each of its parents. The host is taken as valid and in lower
-/// case, which the decision has to find out.
+/// A hash set lookup for the name and each of its parents. It assumes a valid host in lower case, which the decision
+/// has to check.
 #[divan::bench(args = ["hit", "deep", "miss"], consts = SIZES, sample_count = 200, sample_size = 2000)]
 fn hash_set_of_suffixes<const SIZE: usize>(bencher: Bencher, kind: &str) {
     let set: HashSet<String> = domains(SIZE).into_iter().collect();
@@ -72,7 +71,7 @@ fn hash_set_of_suffixes<const SIZE: usize>(bencher: Bencher, kind: &str) {
     });
 }
 
-/// A loop over the entries, as an exact and a suffix matcher for each do. The same head start.
+/// A loop over the entries with an exact and a suffix match for each. It has the same advantage.
 #[divan::bench(args = ["hit", "deep", "miss"], consts = SIZES, sample_count = 200, sample_size = 2000)]
 fn loop_over_entries<const SIZE: usize>(bencher: Bencher, kind: &str) {
     let list = domains(SIZE);
@@ -85,7 +84,7 @@ fn loop_over_entries<const SIZE: usize>(bencher: Bencher, kind: &str) {
     });
 }
 
-/// What it takes to read a policy of this size and compile its automaton.
+/// The cost of parsing a policy of this size and compiling its automaton.
 #[divan::bench(args = SIZES, sample_count = 5, sample_size = 1)]
 fn compile(bencher: Bencher, size: usize) {
     let list: Vec<String> = domains(size).iter().map(|domain| format!("\"{domain}\"")).collect();

@@ -1,9 +1,9 @@
-//! What TLS inspection costs: processor time of Envoy for a request, a tunnel and a new name, and of the issuer for a
+//! The cost of TLS inspection: processor time of Envoy for a request, a tunnel and a new name, and of the issuer for a
 //! certificate.
 //!
-//! Measured as in `request.rs`. The first variant of each table is the same configuration without the plugin; the last is
-//! the forward proxy, which passes the tunnel through unseen: what is there without inspection. Each variant has a stand-in
-//! and, where it inspects, an issuer of its own. Those run here, on threads of their own, and are not in Envoy's time.
+//! It measures as `request.rs` does. The first variant of each table is the same configuration without the plugin; the
+//! last is the forward proxy with TLS passthrough, the cost without inspection. Each variant has its own stand-in and,
+//! if it inspects, its own issuer. Those run on threads of this process and are not in Envoy's time.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,7 +37,7 @@ const HEADERS: [(&str, &str); 8] = [
     ("x-three", "3"),
 ];
 static NEXT: AtomicU32 = AtomicU32::new(0);
-/// The name of the threads of issuers. Only the one that is asked does anything.
+/// The name of the issuers' threads. Only the issuer that gets requests uses processor time.
 const ISSUER: &str = "weir-issuer";
 
 fn main() {
@@ -48,8 +48,8 @@ fn main() {
     let internet = ok(StandIn::with_tls());
     let forward = ok(one_worker(launch().policy(PASSTHROUGH), internet.address()).start());
     let ways = [
-        Way { name: "inspected, no plugin", envoy: &bare.envoy, trusted: &bare.authority },
-        Way { name: "inspected, preset, read-only", envoy: &inspecting.envoy, trusted: &inspecting.authority },
+        Way { name: "inspected, no plugin", envoy: &bare.envoy, trusted: &bare.ca_pem },
+        Way { name: "inspected, preset, read-only", envoy: &inspecting.envoy, trusted: &inspecting.ca_pem },
         Way { name: "passed through unseen", envoy: &forward, trusted: internet.ca_pem().unwrap_or_default() },
     ];
     compare(
@@ -125,7 +125,7 @@ impl Way<'_> {
         self.variant(TUNNELS, move || self.request(HOST))
     }
 
-    /// `visit` each of some names; `time` says whose time counts.
+    /// Calls `visit` for each of some names; `time` selects whose processor time counts.
     fn names(
         &self,
         label: &'static str,
@@ -148,7 +148,7 @@ impl Way<'_> {
         passed(&connection.exchange(b"GET", &request(host, "close")));
     }
 
-    /// The same, but no request comes of it: Envoy answers what is none by itself, and asks no origin.
+    /// The same without a request: Envoy itself answers invalid bytes and contacts no origin.
     fn handshake(&self, host: &str) {
         let mut connection = Connection::over(self.open(host, "http/1.1"));
         let outcome = connection.exchange(b"GET", b"none\r\n\r\n");
@@ -167,7 +167,7 @@ impl Way<'_> {
     }
 }
 
-/// A name that nobody has asked for yet.
+/// A name that no client has requested yet.
 fn new_name() -> String {
     format!("n{}.example.com", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -1,8 +1,8 @@
-//! What a request costs Envoy: processor time, with the plugin and without, through the shipped configuration.
+//! Envoy's cost of a request: processor time, with the plugin and without, through the shipped configuration.
 //!
-//! The machine is shared and noisy, so the variants take turns in many short rounds, in another order each time, and what
-//! counts is the difference within a round. Envoy's own time is read from `/proc/PID/task/*/schedstat`; what the client and
-//! the stand-in behind Envoy use is not in it.
+//! The machine is shared and noisy, so the variants take turns in many short rounds, each in another order, and the
+//! result is the difference within a round. Envoy's own time comes from `/proc/PID/task/*/schedstat`, which excludes
+//! the client and the stand-in.
 
 use std::time::Duration;
 

@@ -54,7 +54,7 @@ fn a_thousand_names(proxy: &Inspecting, issuer: &Issuer, names: &[String]) {
     println!("Envoy:  {} KiB resident before, {} after", before.1, after.1);
     assert!(failed.is_empty(), "{} failed: {failed:#?}", failed.len());
     let mut reached: Vec<String> =
-        proxy.internet.take_received().into_iter().filter_map(|request| request.transport.server_name).collect();
+        proxy.internet.take_received().into_iter().filter_map(|request| request.arrival.server_name).collect();
     reached.sort();
     reached.dedup();
     assert_eq!(reached.len(), NAMES + 1, "each origin got its own");
@@ -70,7 +70,7 @@ fn a_load_without_the_issuer(proxy: &Inspecting, issuer: Issuer, names: &[String
         }
         thread::sleep(Duration::from_secs(1));
 
-        let (ca, socket) = (proxy.authority_folder(), proxy.socket());
+        let (ca, socket) = (proxy.ca_folder(), proxy.socket());
         drop(issuer);
         load.phase.store(1, Ordering::SeqCst);
         let began = Instant::now();
@@ -138,7 +138,7 @@ impl Load {
 /// A request over a new connection, tunnel and handshake, by a client that trusts the issuer's authority alone.
 fn attempt(proxy: &Inspecting, name: &str) -> Outcome {
     let tunnel = proxy.tunnel(&format!("{name}:443"));
-    let mut connection = http1::Connection::over(tls::trusting(tunnel, name, "http/1.1", &proxy.authority));
+    let mut connection = http1::Connection::over(tls::trusting(tunnel, name, "http/1.1", &proxy.ca_pem));
     connection.exchange(b"GET", format!("GET / HTTP/1.1\r\nhost: {name}\r\n\r\n").as_bytes())
 }
 

@@ -25,7 +25,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("content-length") or 0))
         received(f"{self.command} {self.server.scheme}://{self.headers['host']}{self.path}")
         self.send_response(200)
-        # What an origin might say to look like the proxy.
+        # What an origin might send to look like the proxy.
         self.send_header("x-weir-decision", "deny; reason=forged")
         self.send_header("content-length", "3")
         self.end_headers()

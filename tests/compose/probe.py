@@ -1,4 +1,4 @@
-"""What an agent that wants out tries from inside its container, on stdin of a Python there: `python3 - WHAT ARGUMENTS`.
+"""What an agent tries to get out of its container, on stdin of a Python there: `python3 - WHAT ARGUMENTS`.
 
 Each answers with one line: `reached ...`, or why it did not get there. A try may take two seconds.
 """
@@ -21,7 +21,7 @@ def tcp(host, port):
 
 
 def udp(host, port, text="weir-probe"):
-    """Whoever is there need not answer: the origin and the host write down what they get."""
+    """No answer is needed: the origin and the host record what they receive."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.settimeout(TIMEOUT)
@@ -32,7 +32,7 @@ def udp(host, port, text="weir-probe"):
 
 
 def broadcast(port):
-    """To whoever listens on this link, the host included: its bridge has no address, and takes these all the same."""
+    """Sends to every listener on this link, the host included: its bridge has no address but accepts these anyway."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         for group in "255.255.255.255", "224.0.0.1":
@@ -65,7 +65,7 @@ def resolve(name):
 
 
 def icmp(host):
-    """An echo request, which needs no capability where ping_group_range allows it."""
+    """An echo request, which needs no capability if ping_group_range allows it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as probe:
         probe.settimeout(TIMEOUT)
         probe.sendto(struct.pack(">BBHHH", 8, 0, 0xF7FE, 0, 1), (host, 0))
@@ -119,14 +119,14 @@ def scan(host):
 
 
 def addresses(_=None):
-    """The addresses of version 6, loopback apart."""
+    """The IPv6 addresses without loopback."""
     lines = open("/proc/net/if_inet6").read().split("\n") if os.path.exists("/proc/net/if_inet6") else []
     found = [line.split()[0] for line in lines if line and line.split()[-1] != "lo"]
     return "reached " + " ".join(found) if found else "none"
 
 
 def get(method, url):
-    """urllib, which obeys the environment. `STATUS DECISION`, or what was raised."""
+    """A request by urllib, which uses the environment's proxy. Prints `STATUS DECISION`, or the exception."""
     request = urllib.request.Request(url, method=method, data=b"x" if method == "POST" else None)
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:

@@ -1,12 +1,12 @@
-//! What stands in more than one place says the same in each: ranges of addresses, reasons, headers, filter state, ports.
+//! Facts that appear in several files agree: address ranges, reasons, headers, filter state, ports.
 //!
-//! The code decides, and the files that people copy or read are compared with it. Nothing is started here. A copy that
-//! these tests do not know must fail them, so they look for copies in every file instead of reading a list of places.
+//! The code is the reference, and the tests compare the shipped files and the pages with it. They start nothing. A copy
+//! that they do not know must fail them, so they search every file for copies instead of reading a list of places.
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "clippy takes only the test functions themselves for tests"
+    reason = "clippy treats only the test functions themselves as tests"
 )]
 
 mod ports;
@@ -41,7 +41,7 @@ impl File {
         serde_saphyr::from_multiple(&self.text).unwrap_or_else(|error| panic!("{}: {error}", self.path))
     }
 
-    /// What the first group of `pattern` matched, everywhere.
+    /// Every match of the first group of `pattern`.
     fn all(&self, pattern: &str) -> Vec<&str> {
         let pattern = Regex::new(pattern).expect("a pattern");
         pattern.captures_iter(&self.text).filter_map(|found| found.get(1)).map(|found| found.as_str()).collect()
@@ -74,14 +74,14 @@ fn below(folder: &str, without: &[&str]) -> Vec<File> {
     files
 }
 
-/// The configurations that people copy, with the scripts beside them. Not the parts that they are made from.
+/// The shipped configurations with the scripts beside them, without the parts that generate them.
 fn configurations() -> Vec<File> {
     let files = below("envoy", &["src", "tests", "examples", "generator", "parts", "target"]);
     assert!(files.len() > 20, "{} files in envoy/", files.len());
     files
 }
 
-/// What people read: every page in docs/ and in the folder of the repository itself.
+/// Every page in docs/ and at the repository's root.
 fn pages() -> Vec<File> {
     let mut pages = below("docs", &[]);
     pages.extend(
@@ -96,7 +96,7 @@ fn pages() -> Vec<File> {
     pages
 }
 
-/// Fails with every mistake at once.
+/// Fails with all mistakes together.
 #[track_caller]
 fn assert_none(mistakes: &BTreeSet<String>) {
     let mistakes: Vec<&str> = mistakes.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! The ports of the shipped configurations, as scripts, manifests, pages and the command line name them.
+//! The ports of the shipped configurations, compared with scripts, manifests, pages and the command line.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use weir_policy::{Policy, Request};
 
 use crate::{assert_none, below, configurations, file, pages};
 
-/// What the shipped files listen on.
+/// The ports that the shipped files listen on.
 struct Ports {
     proxy: u64,
     admin: u64,
@@ -45,7 +45,7 @@ fn the_redirect_leads_to_the_sidecar() {
     let script = "envoy/redirect.sh";
     assert_eq!(numbers(script, r"(?m)^proxy_uid=\d+ port=(\d+)"), [redirected]);
     assert_eq!(numbers(script, r"\bready_port=(\d+)"), [ready]);
-    // Its own help says the same.
+    // The script's help names the same ports.
     assert_eq!(numbers(script, r"--port PORT .*\((\d+)\)"), [redirected]);
     assert_eq!(numbers(script, r"--ready-port PORT .*\((\d+)\)"), [ready]);
     let pod = file("envoy/kubernetes/pod.yaml").documents().remove(0);
@@ -55,7 +55,7 @@ fn the_redirect_leads_to_the_sidecar() {
 }
 
 #[test]
-fn the_containers_ask_the_proxy_where_it_listens() {
+fn the_containers_use_the_port_of_the_proxy() {
     let Ports { proxy, admin, .. } = shipped();
     let asked: BTreeSet<u64> = numbers("envoy/compose/healthy", r"\bask (\d+) ").into_iter().collect();
     assert_eq!(asked, [proxy, admin].into());
@@ -74,7 +74,7 @@ fn the_command_line_listens_where_the_configurations_do() {
     assert_eq!(defaults, [proxy.to_string()], "the default of `weir up --listen`");
 }
 
-/// What the network lets out is what a policy allows that says nothing of ports.
+/// The `NetworkPolicy` opens the ports that a policy allows by default.
 #[test]
 fn the_network_opens_the_ports_that_policies_allow() {
     let policy = Policy::from_json(br#"{"internet_access": "on", "allowlist": {"preset": "all"}}"#).expect("a policy");
@@ -92,11 +92,11 @@ fn the_network_opens_the_ports_that_policies_allow() {
     assert_eq!(opened, allowed);
 }
 
-/// A port of Weir's that a page or a script names must be one of those that are shipped.
+/// A port of Weir that a page or a script names must be one of the shipped ones.
 #[test]
 fn no_page_names_another_port() {
     let Ports { proxy, admin, redirected, ready } = shipped();
-    // 8443 is a port of origins, in examples.
+    // Examples use 8443 as a port of origins.
     let known = [proxy, admin, redirected, ready, 8443].map(|port| port.to_string());
     let (mut mistakes, mut compared) = (BTreeSet::new(), 0);
     for file in pages().iter().chain(&configurations()) {

@@ -1,5 +1,5 @@
-//! The addresses that are not public. `weir_policy` decides which these are; every list of ranges in a configuration is
-//! compared with its decision on the first and the last address of every range, and on the ones beside it.
+//! The addresses that are not public. `weir_policy` is the reference: the tests compare every list of ranges in a
+//! configuration with its decision on the first and the last address of every range and on their neighbours.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,11 +11,11 @@ use weir_policy::{Policy, Reason, Request};
 
 use crate::{assert_none, configurations, pages};
 
-/// A list of ranges that a file holds, and which addresses it lets through.
+/// A list of ranges in a file, and which addresses it allows.
 struct List {
-    /// The file and what of it.
+    /// The file, and the place in it.
     place: String,
-    /// Every network that stands in it.
+    /// Every network in the list.
     networks: Vec<IpNet>,
     opens: Box<dyn Fn(IpAddr) -> bool>,
 }
@@ -41,7 +41,7 @@ fn has(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
-/// The lists in a value, wherever they are.
+/// Collects the lists in a value, at any depth.
 fn lists(place: &str, value: &Value, found: &mut Vec<List>) {
     if let Some(filter) = value.get("resolved_address_filter") {
         let refused: Vec<IpNet> = filter["ranges"].as_array().expect("ranges").iter().map(range).collect();
@@ -80,7 +80,7 @@ fn lists(place: &str, value: &Value, found: &mut Vec<List>) {
     }
 }
 
-/// The first and the last address of a network, and the ones before and after it.
+/// The first and the last address of a network, and the addresses before and after it.
 fn edges(network: &IpNet) -> Vec<IpAddr> {
     match (network.network(), network.broadcast()) {
         (IpAddr::V4(first), IpAddr::V4(last)) => {
@@ -109,8 +109,9 @@ fn policy_allows(policy: &Policy, address: IpAddr) -> bool {
     decision.is_allowed()
 }
 
-/// The one deliberate difference: an IPv4-mapped address (RFC 4291 section 2.5.5.2) of a public IPv4 address. The policy
-/// reads it as the IPv4 address that the client means. In a DNS answer it has no business, so configurations refuse it.
+/// The one deliberate difference: an IPv4-mapped address (RFC 4291 section 2.5.5.2) of a public IPv4 address. The
+/// policy reads it as the IPv4 address that the client means. It does not belong in a DNS answer, so configurations
+/// refuse it.
 fn is_mapped(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
 }
@@ -141,8 +142,8 @@ fn every_list_refuses_what_the_policy_refuses() {
         }
     }
     assert_none(&mistakes);
-    // Aliases are read as what they stand for, so every place counts: three files with the DNS caches of listeners and
-    // clusters and their RBAC filters, and one NetworkPolicy.
+    // YAML aliases are expanded, so every place counts: three files with the DNS caches of listeners and clusters and
+    // their RBAC filters, and one NetworkPolicy.
     let places: BTreeSet<&str> = found.iter().map(|list| &*list.place).collect();
     let mut expected = BTreeSet::from(["envoy/kubernetes/network-policy.yaml, NetworkPolicy".to_owned()]);
     for file in ["forward-proxy", "inspecting-proxy", "sidecar"] {
@@ -154,7 +155,7 @@ fn every_list_refuses_what_the_policy_refuses() {
     assert!(compared > 1_000, "{compared}");
 }
 
-/// A file with ranges that the test above cannot read would be a copy that is compared with nothing.
+/// A file whose ranges the test above cannot read would be an unchecked copy.
 #[test]
 fn no_other_file_lists_ranges() {
     let pattern = r"(\d+\.\d+\.\d+\.\d+/\d+|[0-9a-f]*::[0-9a-f:]*/\d+|address_prefix)";
@@ -164,7 +165,7 @@ fn no_other_file_lists_ranges() {
     let read = ["forward-proxy", "inspecting-proxy", "kubernetes/network-policy", "sidecar"];
     assert_eq!(with_ranges, read.map(|name| format!("envoy/{name}.yaml")).iter().map(|path| &**path).collect());
 
-    // Pages name ranges in examples only, and then no whole list.
+    // Pages name ranges only in examples, never as a whole list.
     let mut mistakes = BTreeSet::new();
     for page in pages() {
         let named: BTreeSet<&str> = page.all(r"(\d+\.\d+\.\d+\.\d+/\d+)").into_iter().collect();

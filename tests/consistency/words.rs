@@ -1,4 +1,4 @@
-//! Reasons, headers, filter state and counters, as pages and configurations name them.
+//! Reasons, headers, filter state and counters in pages and configurations, compared with the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +7,9 @@ use weir_policy::Reason;
 
 use crate::{File, assert_none, below, configurations, pages};
 
-/// What looks like a reason and is something else.
+/// Words that look like reasons and are not.
 const NO_REASON: [&str; 3] =
-    // A filter of forward-proxy.yaml and the policies in it.
+    // A filter of forward-proxy.yaml and its policies.
     ["not-inspected", "not-announced", "x-proxy-error"];
 
 fn codes() -> BTreeSet<&'static str> {
@@ -20,7 +20,7 @@ fn everything() -> Vec<File> {
     pages().into_iter().chain(configurations()).collect()
 }
 
-/// Words in the places where only a reason can stand, and words in backticks that end as one does.
+/// Words in places where only a reason can be, and words in backticks that end like one.
 fn named_reasons(file: &File) -> Vec<&str> {
     let word = "([a-z]+(?:-[a-z]+)+)";
     let places = [
@@ -56,7 +56,7 @@ fn every_reason_that_is_named_exists() {
     assert!(seen.len() > 10, "{seen:?}");
 }
 
-/// Every row that begins with a reason and ends with a value of `x-proxy-error`, wherever the table is.
+/// Every row that begins with a reason and ends with a value of `x-proxy-error`, in any table.
 #[test]
 fn the_reference_lists_every_reason_with_its_proxy_error() {
     let row = Regex::new(r"(?m)^\| *`([a-z-]+)` *\|.*\| *`(blocked-by-[a-z-]+)` *\|$").expect("a pattern");
@@ -101,7 +101,7 @@ fn the_filter_state_of_the_plugin_is_what_configurations_read() {
     let set = names_in_the_plugin(r"weir\.");
     let (mut mistakes, mut read) = (BTreeSet::new(), BTreeSet::new());
     for file in everything() {
-        // Envoy puts `wasm.` in front of the plugin's own.
+        // Envoy prefixes the plugin's filter state with `wasm.`.
         for state in file.all(r"(?:FILTER_STATE\(|key: )wasm\.(weir\.[a-z_]+)") {
             read.insert(state.to_owned());
             if !set.contains(state) {
@@ -113,7 +113,7 @@ fn the_filter_state_of_the_plugin_is_what_configurations_read() {
     assert_eq!(read, ["weir.decision", "weir.tls", "weir.tunnel"].map(str::to_owned).into());
 }
 
-/// State that Envoy itself sets has one more place where it is set, in the same file.
+/// Filter state that Envoy itself sets must be set in the same file.
 #[test]
 fn filter_state_is_set_where_it_is_read() {
     let (mut mistakes, mut compared) = (BTreeSet::new(), 0);
@@ -136,7 +136,7 @@ fn every_header_of_weir_is_one_that_the_plugin_or_the_configuration_sets() {
     let mut known = names_in_the_plugin("x-weir-");
     let files = configurations();
     known.extend(files.iter().flat_map(|file| file.all(r"header: \{key: (x-weir-[a-z-]+)")).map(str::to_owned));
-    // One that a trusted hop sets, and nothing of Weir.
+    // A header that a trusted hop sets, not Weir.
     known.insert("x-weir-environment".to_owned());
     let mut mistakes = BTreeSet::new();
     for file in everything() {
@@ -150,9 +150,9 @@ fn every_header_of_weir_is_one_that_the_plugin_or_the_configuration_sets() {
     assert!(known.contains("x-weir-decision") && known.contains("x-weir-client-request-id"), "{known:?}");
 }
 
-/// Headers that would override the method: what the plugin refuses, the configurations keep from origins.
+/// Headers that would override the method: the configurations remove those that the plugin refuses.
 #[test]
-fn what_overrides_the_method_reaches_no_origin() {
+fn method_override_headers_reach_no_origin() {
     let mut refused = BTreeSet::new();
     for sources in ["filter/src", "policy/src"] {
         for file in below(sources, &[]) {
@@ -171,13 +171,13 @@ fn what_overrides_the_method_reaches_no_origin() {
 #[test]
 fn every_counter_that_is_named_exists() {
     let defined = names_in_the_plugin(r"weir\.");
-    // `weir.denied.` and the like, which a reason follows.
+    // `weir.denied.` and other prefixes of a reason.
     let families: BTreeSet<&str> = ["weir.denied", "weir.would_deny"].into();
     for family in &families {
         let source = below("filter/src", &[]);
         assert!(source.iter().any(|file| file.text.contains(&format!("\"{family}.{{reason}}\""))), "{family}");
     }
-    // Files and Envoy's own statistics, whose names hold that of the filter.
+    // Files, and Envoy's own statistics, which contain the filter's name.
     let others =
         ["weir.wasm", "weir.yaml", "weir.schema", "weir.vm_reload", "weir.update_rejected", "weir.config_reload"];
     let mut mistakes = BTreeSet::new();
@@ -191,7 +191,7 @@ fn every_counter_that_is_named_exists() {
     assert_none(&mistakes);
 }
 
-/// Type URLs are as long as they are, and one range stands on one line.
+/// Only type URLs and ranges may be longer: one range is on one line.
 #[test]
 fn configurations_fit_in_120_columns() {
     let mut mistakes = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What a name resolves to: nothing but public addresses is ever connected to, in whatever order DNS answers.
+//! DNS answers with public and private addresses: Envoy must connect only to public ones, in any order of the answers.
 #![expect(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use std::time::Duration;
 use weir_envoy::Binary;
 use weir_tests::proxy::launch;
 
-/// Stands for a public address at which nobody listens, so that Envoy goes on to the next address of an answer.
+/// Stands for a public address without a listener, so that Envoy tries the next address of an answer.
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 const INSIDE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -45,7 +45,7 @@ fn name_server() -> SocketAddr {
     address
 }
 
-/// Something inside that must never be reached, and how often it was.
+/// A private server that must never be reached, and a count of its connections.
 fn inside() -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind((INSIDE, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -62,7 +62,7 @@ fn inside() -> (u16, Arc<AtomicUsize>) {
 
 #[test]
 fn no_name_leads_inside() {
-    // Before 1.39 Envoy does not filter what DNS answers, and this fails: `tests/data/envoys.json` says so, and that it must.
+    // Before 1.39 Envoy does not filter DNS answers and this test fails: `tests/data/envoys.json` expects that failure.
     let envoy = Binary::find().unwrap();
     let version = envoy.version();
     let resolver = serde_json::json!({"typed_dns_resolver_config": {
@@ -90,7 +90,7 @@ fn no_name_leads_inside() {
         let _ = stream.read_to_string(&mut answer);
         answer
     };
-    // An address of ours and one inside, in both orders: Envoy tries each address of an answer in turn.
+    // A public and a private address, in both orders: Envoy tries each address of an answer in turn.
     for (label, status) in [("inside", 403), ("public", 502), ("public-inside", 502), ("inside-public", 502)] {
         let authority = format!("{label}.example.com:{port}");
         for request in [

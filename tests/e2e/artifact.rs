@@ -1,8 +1,7 @@
-//! `weir.wasm` itself: what Envoy can call of it, what it can call of Envoy, its size, and that its bytes depend on
-//! the sources alone.
+//! `weir.wasm` itself: its exports, its imports, its size, and that its bytes depend on the sources alone.
 //!
-//! The lists stand here a second time on purpose. A response, body, trailer or log callback among the exports would be
-//! called for every chunk of every transfer; an import that is not listed is a power that the plugin does not need.
+//! This file repeats the lists on purpose. Envoy would call an exported response, body, trailer or log callback for
+//! every chunk of every transfer; an import that is not listed is a capability that the plugin does not need.
 #![expect(clippy::expect_used, reason = "clippy takes only the test functions themselves for tests")]
 
 use std::fs;
@@ -13,7 +12,7 @@ use weir_envoy::shipped;
 use weir_module_build::{CALLBACKS, CALLS};
 use weir_tests::proxy::ok;
 
-/// What Envoy can call, and when it does so for the HTTP filter and for the network filter.
+/// The functions that Envoy can call, and when it calls them for the HTTP filter and for the network filter.
 const EXPORTS: [(&str, &str, &str); 10] = [
     ("_initialize", "once in each VM", "once in each VM"),
     ("memory", "not a call", "not a call"),
@@ -50,7 +49,7 @@ fn root() -> PathBuf {
     tests.parent().expect("the repository").to_owned()
 }
 
-/// What is no source, or none of the plugin's: builds, the repository's own history, and whatever hides.
+/// Whether it can be a source of the plugin: not a build, the repository's history, or a hidden file.
 fn is_source(name: &str) -> bool {
     !name.starts_with('.') && !["target", "dist", "node_modules"].contains(&name)
 }
@@ -81,7 +80,7 @@ fn exports_imports_and_size() {
     assert!(size < LIMIT, "{size} bytes, must be below {LIMIT}");
 }
 
-/// What the build lets pass, and what Envoy does.
+/// The capabilities in the filter files are those that the build allows.
 #[test]
 fn the_filter_allows_what_the_build_does() {
     let mut allowed: Vec<&str> = CALLBACKS.iter().chain(CALLS).copied().collect();
@@ -96,7 +95,7 @@ fn the_filter_allows_what_the_build_does() {
     }
 }
 
-/// What a request must not pay for is what a reader looks for in the page.
+/// The page tells readers which callbacks a request costs.
 #[test]
 fn the_page_has_the_exports_of_each_filter() {
     let page = fs::read_to_string(root().join("docs/tls-passthrough.md")).expect("the page");

@@ -1,7 +1,7 @@
-//! What somebody could send to get past the proxy, by a raw socket: every case of `tests/data/attacks.json`.
+//! What an attacker could send to get past the proxy, by a raw socket: every case of `tests/data/attacks.json`.
 //!
-//! Each answer is as the table says, and so is what reaches the stand-in. Whatever the table says, nothing reaches it that
-//! the policy refuses, and Envoy and the plugin are alive afterwards.
+//! The answers and what reaches the stand-in must match the table. In any case nothing that the policy refuses may
+//! reach it, and Envoy and the plugin must survive.
 
 use weir_policy::{Policy, Request};
 use weir_tests::cases::parallel_by;

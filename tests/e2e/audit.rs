@@ -1,4 +1,4 @@
-//! What the auditor is told, and what a policy says of it: `audit.log`, `audit.detail`, `mode`.
+//! The audit records, and the fields of a policy that control them: `audit.log`, `audit.detail`, `mode`.
 
 use serde_json::{Value, json};
 use weir_tests::{Failures, Outcome, Proxy, audit, http1};
@@ -12,7 +12,7 @@ fn get(connection: &mut http1::Connection, host: &str, path: &str) -> Outcome {
     connection.exchange(b"GET", format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes())
 }
 
-/// What `audit.log` selects is in both logs; what it does not is in neither. The client is told in any case.
+/// What `audit.log` selects is in both logs, the rest in neither. The client gets the header in any case.
 #[test]
 fn audit_log_selects() {
     let failures = Failures::default();
@@ -49,7 +49,7 @@ fn audit_log_selects() {
 }
 
 #[test]
-fn detail_minimal_tells_the_reason_alone() {
+fn detail_minimal_reports_the_reason_alone() {
     let policy = br#"{
         "internet_access": "on", "denylist": ["denied.example.com"], "name": "minimal",
         "allowlist": {"domains": ["example.com"]}, "audit": {"detail": "minimal"}
@@ -65,7 +65,7 @@ fn detail_minimal_tells_the_reason_alone() {
         "reason": "domain-denied",
     });
     assert_eq!(body, expected);
-    // The auditor is told all the same.
+    // The audit record has the details all the same.
     let (access, record) = audit::about(&proxy, "/minimal").unwrap();
     let told = access["decision"].as_str().unwrap();
     assert!(told.starts_with("deny; reason=domain-denied; host=\"denied.example.com\""), "{told}");

@@ -1,7 +1,7 @@
 //! Bytes that are not UTF-8, and control bytes, in every header that the plugin reads.
 //!
-//! Whoever turns a header into text that it is not, traps; and a trap takes the VM of a worker with it. So each of these
-//! requests must be refused, by the plugin or by Envoy itself, and the same VMs must be alive after all of them.
+//! A plugin that converts such a header to text traps, and a trap ends the VM of a worker. So the plugin or Envoy
+//! itself must refuse each of these requests, and the same VMs must be alive after all of them.
 
 use std::collections::BTreeMap;
 
@@ -37,22 +37,22 @@ const BYTES: [(&str, &[u8]); 18] = [
     ("VT", b"\x0b"),
     ("ESC", b"\x1b[31m"),
     ("DEL", b"\x7f"),
-    // Over HTTP/1.1 these end a line, and what is sent is another request.
+    // Over HTTP/1.1 these end a line and make it another request.
     ("LF", b"\n"),
     ("CR LF", b"\r\n"),
 ];
 
-/// Envoy takes a second to close a connection whose HTTP/2 it does not like.
+/// Envoy takes a second to close a connection with invalid HTTP/2.
 const THREADS: usize = 40;
 
-/// A header that the plugin reads, in a request that the policy refuses whatever the bytes are taken for, or, where
-/// `refused` is false, in one that it may allow.
+/// A header that the plugin reads, in a request that the policy refuses for any reading of the bytes, or, if `refused`
+/// is false, in one that it may allow.
 struct Place {
     name: &'static str,
     method: &'static [u8],
     authority: &'static [u8],
     path: &'static [u8],
-    /// The value that the bytes are put into; the name says which header it is.
+    /// The value to insert the bytes into; `name` is the header.
     value: &'static [u8],
     body: bool,
     refused: bool,
@@ -66,7 +66,7 @@ static PLACES: [Place; 16] = [
     Place { name: ":authority", value: b"example.com", ..GET },
     Place { name: ":authority", value: b"example.com:443", ..GET },
     Place { name: ":authority", value: b"", ..GET },
-    // A second place for the authority over HTTP/2, which may contradict the first.
+    // A second header for the authority over HTTP/2, which may contradict the first.
     Place { name: "host", value: b"example.com", ..GET },
     Place { name: ":method", value: b"GET", ..READ_ONLY },
     Place { name: ":path", authority: b"paths.example.com", value: b"/v2/x", ..GET },
@@ -129,7 +129,7 @@ fn jobs(refused: bool) -> Vec<Job> {
 }
 
 impl Job {
-    /// The value of a header: the bytes where it is theirs.
+    /// The value of a header: the bytes if it is the tested header.
     fn value<'j>(&'j self, name: &str, other: &'j [u8]) -> &'j [u8] {
         if self.place.name == name { &self.value } else { other }
     }
@@ -179,7 +179,7 @@ impl Job {
             (b":authority", self.value(":authority", place.authority)),
         ];
         if upgrade {
-            // RFC 8441: what `upgrade` is over HTTP/1.1.
+            // RFC 8441: the equivalent of `upgrade` over HTTP/1.1.
             fields.push((b":protocol", &self.value));
         }
         fields.push((TAG.as_bytes(), tag.as_bytes()));
@@ -195,12 +195,12 @@ impl Job {
     }
 }
 
-/// Who refused, or that nobody did.
+/// The party that refused, or that the request passed.
 fn who(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Answered(answer) if answer.status == 403 && answer.has("x-weir-decision") => "the plugin, 403",
         Outcome::Answered(answer) if answer.status == 200 => "nobody",
-        // 503 is what a client gets whose VM has just died.
+        // A client gets 503 when its VM has just trapped.
         Outcome::Answered(answer) if (400..500).contains(&answer.status) || answer.status == 501 => "Envoy, 4xx or 501",
         Outcome::Answered(_) => "?",
         Outcome::Closed | Outcome::Reset(_) | Outcome::GoAway(_) => "Envoy, closed or reset",
@@ -209,7 +209,7 @@ fn who(outcome: &Outcome) -> &'static str {
 }
 
 fn is_alive(failures: &Failures, proxy: &Proxy, id: &str) {
-    // Both workers, each of which has a VM of its own.
+    // Both workers, each of which has its own VM.
     for _ in 0..8 {
         let get = proxy.http1().exchange(b"GET", b"GET /alive HTTP/1.1\r\nhost: example.com\r\n\r\n");
         failures.check(id, get.status() == Some(200), format_args!("a normal request: {get}"));
@@ -222,7 +222,7 @@ fn is_alive(failures: &Failures, proxy: &Proxy, id: &str) {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_refused_and_the_vm_lives() {
+fn bytes_that_are_not_utf8_are_refused_and_the_vm_lives() {
     let failures = Failures::default();
     let proxy = Proxy::start(POLICY);
     is_alive(&failures, &proxy, "before");
@@ -242,7 +242,7 @@ fn bytes_that_are_no_text_are_refused_and_the_vm_lives() {
     failures.same("refused", "requests at the stand-in", &Vec::new(), &received(&proxy).into_keys().collect());
     connects(&failures, &proxy, &mut tally);
 
-    // Nothing went on, not even to an origin that did not take it.
+    // No request was forwarded, not even to an origin that rejected it.
     let denied =
         |proxy: &Proxy| proxy.counters().iter().filter(|(name, _)| name.contains("denied")).map(|(_, n)| n).sum();
     let by_plugin: usize = tally.iter().filter(|((_, who), _)| *who == "the plugin, 403").map(|(_, count)| count).sum();
@@ -253,7 +253,7 @@ fn bytes_that_are_no_text_are_refused_and_the_vm_lives() {
     failures.check("counters", counted, format_args!("{by_plugin} refused, counted {:?}", proxy.counters()));
     failures.same("counters", "allowed", &8, &proxy.counters().get("weir.allowed").copied().unwrap_or_default());
 
-    // What may pass: the policy must allow what the origin got.
+    // Requests that may pass: the policy must allow what the origin received.
     let policy = Policy::from_json(POLICY).expect("the policy");
     let may_pass = jobs(false);
     let outcomes = parallel_by(THREADS, &may_pass, |job| job.send(&proxy));
@@ -286,7 +286,7 @@ fn bytes_that_are_no_text_are_refused_and_the_vm_lives() {
         .collect();
     failures.same("after", "signs of a trap", &Vec::new(), &signs);
     failures.same("after", "signs of a trap", &Vec::new(), &proxy.signs_of_a_trap());
-    // Every line of both logs is still JSON: nothing in it came through raw.
+    // Every line of both logs is still JSON: no byte is in it unescaped.
     let lines = weir_tests::audit::access(&proxy).len();
     let records = proxy.envoy.plugin_lines();
     for record in &records {

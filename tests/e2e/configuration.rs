@@ -1,4 +1,4 @@
-//! How the policy reaches the plugin, and what happens to one that has a mistake.
+//! How the policy reaches the plugin, and what happens to an invalid one.
 #![expect(clippy::unwrap_used, reason = "clippy takes only the test functions themselves for tests")]
 
 use std::path::Path;
@@ -46,11 +46,11 @@ fn without_a_policy_access_is_off() {
         ("{} as text", Configuration::Text(b"{}".to_vec())),
         ("{} as Struct", Configuration::Struct(b"{}".to_vec())),
     ];
-    // From the start on, as a fresh Envoy has it.
+    // From the start, in a fresh Envoy.
     parallel(&nothing, |(id, configuration)| {
         is_off(&Proxy::with(launch().configuration(configuration.clone())), &failures, id);
     });
-    // And when it takes the place of a policy that allowed something.
+    // And as the replacement of a policy that allowed something.
     let mut proxy = Proxy::start(OPEN);
     for (id, configuration) in nothing {
         proxy.set_policy(OPEN);
@@ -70,7 +70,7 @@ fn a_struct_is_the_same_policy_as_text() {
     let failures = Failures::default();
     let mut proxy = Proxy::start(b"{}");
     let mut compared = 0;
-    // The groups with numbers, nested objects and arrays: Envoy reads a Struct and prints it again.
+    // The groups with numbers, nested objects and arrays: Envoy parses a Struct and serialises it again.
     for group in weir_cases::decisions() {
         if !["ports-listed", "rule-address", "methods-listed", "denylist-order", "specific", "audit"]
             .contains(&&*group.id)
@@ -104,22 +104,22 @@ fn a_struct_is_the_same_policy_as_text() {
     assert!(compared > 50, "{compared}");
 }
 
-/// Notes every expected mistake that is not told in `lines`, and the lines that must not be there.
+/// Notes every expected mistake that `lines` do not report, and the lines that must not be there.
 fn check_told(failures: &Failures, case: &RefusedPolicy, way: &str, lines: &[String]) {
     let id = format!("{} ({way})", case.id);
     let all = lines.join("\n");
     for mistake in &case.mistakes {
-        // The place is compared natively; here it is that the log tells it.
+        // Native tests compare the place; here it must only be in the log.
         let told = lines.iter().any(|line| mistake.is(mistake.place.as_deref().unwrap_or_default(), line))
             && mistake.place.as_deref().is_none_or(|place| all.contains(place));
-        failures.check(&id, told, format_args!("not told: {mistake:?} in {all:?}"));
+        failures.check(&id, told, format_args!("not reported: {mistake:?} in {all:?}"));
     }
     for line in lines {
         let bad = case.lacks.iter().find(|lacks| line.contains(*lacks));
         failures.check(&id, bad.is_none(), format_args!("{bad:?} in {line:?}"));
-        failures.check(&id, line.starts_with("policy: "), format_args!("not the plugin's way to begin: {line:?}"));
+        failures.check(&id, line.starts_with("policy: "), format_args!("not the plugin's prefix: {line:?}"));
     }
-    // Word for word what the parser says, so that nothing is cut on the way into the log.
+    // Word for word what the parser says, so that the log truncates nothing.
     let Err(mistakes) = Policy::from_json(&case.document) else {
         return failures.add(&id, "natively accepted");
     };
@@ -164,7 +164,7 @@ fn a_running_envoy_keeps_its_policy() {
     eprintln!("{} policies refused by a running Envoy", cases.len());
 }
 
-/// Bytes that are no text fit in no protobuf string.
+/// A protobuf string cannot hold bytes that are not UTF-8.
 fn configuration(document: &[u8]) -> Configuration {
     match str::from_utf8(document) {
         Ok(_) => Configuration::Text(document.to_vec()),
@@ -172,7 +172,7 @@ fn configuration(document: &[u8]) -> Configuration {
     }
 }
 
-/// Envoy with the plugin in its chain from the start: its exit status and what it wrote.
+/// Starts Envoy with the plugin inline in its chain; returns its exit status and its output.
 fn start_fresh(document: &[u8], folder: &Path) -> (Option<i32>, String) {
     let binary = ok(Binary::find());
     let launch = launch().binary(binary.clone()).configuration(configuration(document)).static_filter();
@@ -206,8 +206,8 @@ fn start_fresh(document: &[u8], folder: &Path) -> (Option<i32>, String) {
     (status, String::from_utf8_lossy(&std::fs::read(folder.join("log")).unwrap()).into_owned())
 }
 
-/// Half a second of processor time each, nearly all of it V8 compiling the plugin (`--mode validate` creates the plugin
-/// too, and takes as long): every third by default.
+/// Each case takes half a second of processor time, nearly all for V8 to compile the plugin (`--mode validate` creates
+/// the plugin too, and takes as long), so only every third runs by default.
 #[test]
 fn a_fresh_envoy_refuses_to_start() {
     let failures = Failures::default();
@@ -228,13 +228,13 @@ fn a_fresh_envoy_refuses_to_start() {
         let lines: Vec<String> = log.lines().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect();
         check_told(&failures, case, "fresh", &lines);
     });
-    // The same way in starts with a policy that is right, so it is the mistake that stops the others.
+    // The same configuration starts with a valid policy, so the mistakes are what stops the others.
     let right = ok(launch().policy(AGENT).static_filter().start());
     assert!(!right.plugin_lines().iter().any(|line| line.starts_with("policy: ")));
 }
 
 #[test]
-fn what_was_opened_during_setup_does_not_outlive_it() {
+fn connections_opened_during_setup_do_not_outlive_it() {
     const LIFETIME: Duration = Duration::from_secs(2);
     let mut proxy = Proxy::with(launch().policy(OPEN).tunnel_lifetime(LIFETIME));
     let mut kept_alive = proxy.http1();
@@ -264,12 +264,12 @@ fn what_was_opened_during_setup_does_not_outlive_it() {
     let again = connect::open(&mut proxy.http1(), b"anything.example.net:443", b"").expect_answer();
     assert_eq!(again.reason(), Some("domain-not-allowed"), "no new tunnel");
 
-    // The tunnel of before is still there, and ends by itself.
+    // The earlier tunnel is still open, and Envoy closes it in time.
     assert!(tunnel.drain().is_ok(), "the tunnel must be closed, not time out");
     let lived = opened.elapsed();
     assert!(lived + Duration::from_millis(200) >= LIFETIME && lived < LIFETIME + Duration::from_secs(5), "{lived:?}");
 
-    // What is shipped: the same place says half an hour.
+    // The shipped file has half an hour in the same place.
     let shipped = ok(launch().envoy_config(Path::new("/unused")));
     let routes = shipped
         .pointer(
@@ -289,7 +289,7 @@ fn a_tunnel_that_cannot_be_announced_is_not_opened() {
 
     for (more, reason, proxy_error) in [
         (r#", "tls": "inspected", "methods": "read-only""#, Some("tunnel-not-inspected"), "blocked-by-mitm-required"),
-        // The plugin lets these go on, and Envoy's own filter does not.
+        // The plugin lets these pass, but Envoy's own filter refuses them.
         (r#", "tls": "inspected", "mode": "audit""#, None, "blocked-by-policy"),
         ("", None, "blocked-by-policy"),
     ] {
@@ -310,9 +310,9 @@ fn a_tunnel_that_cannot_be_announced_is_not_opened() {
     }
 }
 
-/// The same with everything that the plugin needs: the words say which of the two it was.
+/// The same with every capability: the answer's text distinguishes the two refusals.
 #[test]
-fn a_tunnel_is_opened_where_the_plugin_says_that_it_may_pass_unseen() {
+fn a_tunnel_opens_where_the_plugin_announces_passthrough() {
     let policy = |tls: &str| {
         format!(
             r#"{{"internet_access": "on", "ports": "any", "allowlist": {{"domains": ["example.com"]}}, "tls": "{tls}"}}"#

@@ -1,8 +1,9 @@
-//! Every case of `tests/data/decisions.json` and `authorities.json` through real Envoy, over HTTP/1.1, HTTP/2 and CONNECT.
+//! Every case of `tests/data/decisions.json` and `authorities.json` through real Envoy, over HTTP/1.1, HTTP/2 and
+//! CONNECT.
 //!
-//! Allowed means that the stand-in really received the request, under its Host, and answered through Envoy; refused means
-//! the whole refusal, and that the stand-in received nothing. What Envoy refuses itself (`not_over`) is sent as well: it
-//! must still do so, and nothing of it may reach the stand-in that the policy refuses.
+//! Allowed means that the stand-in received the request, under its Host, and answered through Envoy; refused means the
+//! complete refusal, and that the stand-in received nothing. The tests also send what Envoy refuses itself
+//! (`not_over`): it must still do so, and the stand-in must receive nothing that the policy refuses.
 #![expect(clippy::panic, reason = "clippy takes only the test functions themselves for tests")]
 
 use std::collections::BTreeMap;
@@ -14,8 +15,8 @@ use weir_policy::{Detail, Mode, Policy, Reason, Tls};
 use weir_tests::cases::{Sent, Way, parallel, received, send};
 use weir_tests::{Failures, Outcome, Proxy, refusal};
 
-/// What Envoy makes of a path before the plugin sees it, since `forward-proxy.yaml` says `normalize_path`: the tables were
-/// written without that. What is decided is then what the origin gets, which is what matters: the policy must allow that.
+/// How Envoy rewrites a path before the plugin sees it, because `forward-proxy.yaml` sets `normalize_path`, which the
+/// tables do not assume. The decision is then on the path that the origin receives, and the policy must allow that one.
 const NORMALISED: [(&str, Own); 9] = [
     ("path-double-slash-dot-dot", Own::Path("/v1/v2")),
     ("path-backslash", Own::Path("/v1/v2")),
@@ -28,23 +29,23 @@ const NORMALISED: [(&str, Own); 9] = [
     ("git-post-encoded-nul", Own::Status(400)),
 ];
 
-/// What Envoy does with a request itself.
+/// What Envoy itself does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Own {
-    /// Answers with this status.
+    /// It answers with this status.
     Status(u16),
-    /// Closes the connection or resets the stream.
+    /// It closes the connection or resets the stream.
     Closes,
-    /// Goes on with another path.
+    /// It forwards another path.
     Path(&'static str),
-    /// Goes on with something else than was sent; the table says with what.
+    /// It forwards something other than the client sent; the table says what.
     Shows,
-    /// The table says nothing that can be checked.
+    /// The table has nothing to check.
     Something,
 }
 
 impl Own {
-    /// As `not_over` tells it.
+    /// Parses an entry of `not_over`.
     fn read(why: &str) -> Own {
         let status = why.strip_prefix("Envoy answers ").and_then(|status| status.parse().ok());
         match (why, status) {
@@ -56,21 +57,21 @@ impl Own {
     }
 }
 
-/// A request, the way it goes, and what must become of it.
+/// A request, its way, and its expected outcome.
 struct Job<'c> {
     id: String,
     way: Way,
     request: &'c RequestCase,
     expect: &'c str,
     rule: &'c ExpectedRule,
-    /// Why this way cannot express it: then only nothing bad must happen.
+    /// Why this way cannot express it; the test then only checks that no harm is done.
     not_over: Option<&'c String>,
     /// What Envoy does instead.
     own: Option<Own>,
 }
 
-/// Sends all jobs and checks what became of them. Adds to `ran` what went over each way, and to `counts` what the plugin
-/// must have counted.
+/// Sends all jobs and checks their outcomes. Adds to `ran` how many went each way, and to `counts` what the plugin must
+/// have counted.
 fn run(
     proxy: &Proxy,
     policy: &Policy,
@@ -109,14 +110,19 @@ fn run(
         tell(failures, before, job, &sent.outcome);
     }
     for request in arrived.into_values().flatten() {
-        // A line break in Host may end the head before the name of the request: then it is one of these, and as harmless.
+        // A line break in Host may end the head before the request's name: then it must be one of these, which are
+        // harmless.
         let told =
             jobs.iter().any(|job| job.not_over.is_some_and(|why| why.contains(&format!("\"{}\"", request.host))));
-        failures.check("afterwards", told, format_args!("the stand-in received what nobody sent: {request:?}"));
+        failures.check(
+            "afterwards",
+            told,
+            format_args!("the stand-in received a request that no test sent: {request:?}"),
+        );
     }
 }
 
-/// Adds the request and its answer to whatever failed about it.
+/// Adds the request and its outcome to its failures.
 fn tell(failures: &Failures, before: usize, job: &Job<'_>, outcome: &Outcome) {
     if failures.count() > before {
         let request = job.request;
@@ -158,7 +164,7 @@ fn check_passed(failures: &Failures, job: &Job<'_>, sent: &Sent, arrived: &[Rece
     }
 }
 
-/// The plugin lets the tunnel pass, for a proxy that looks inside; this one does not, and must not open it.
+/// The plugin lets the tunnel pass, for a proxy that inspects it; this proxy does not inspect, so it must not open it.
 fn check_not_inspected(failures: &Failures, job: &Job<'_>, sent: &Sent, arrived: &[Received]) {
     let id = &job.id;
     failures.check(id, arrived.is_empty(), format_args!("reached the stand-in: {arrived:?}"));
@@ -178,7 +184,7 @@ fn check_refused(failures: &Failures, job: &Job<'_>, policy: &Policy, sent: &Sen
     };
     refusal::check(failures, id, answer, job.expect, policy, &job.request.to_request());
     if policy.audit().detail == Detail::Full {
-        let decision = answer.header("x-weir-decision").and_then(refusal::Decision::parse).unwrap_or_default();
+        let decision = answer.header("x-weir-decision").and_then(refusal::DecisionHeader::parse).unwrap_or_default();
         failures.check(
             id,
             job.rule.is(decision.get("rule")),
@@ -187,7 +193,7 @@ fn check_refused(failures: &Failures, job: &Job<'_>, policy: &Policy, sent: &Sen
     }
 }
 
-/// The tables say what Envoy does with what it does not let through. Should that change, the case can be run.
+/// The tables say how Envoy itself refuses a request. If Envoy stops refusing it, the case can run this way.
 fn check_own(failures: &Failures, job: &Job<'_>, own: Own, policy: &Policy, outcome: &Outcome, arrived: &[Received]) {
     let id = &job.id;
     let as_told = match own {
@@ -200,7 +206,7 @@ fn check_own(failures: &Failures, job: &Job<'_>, own: Own, policy: &Policy, outc
     };
     failures.check(id, as_told, format_args!("Envoy should do this itself: {own:?} {:?}", job.not_over));
     for arrived in arrived {
-        // Whatever Envoy made of it: the policy must allow what reached the origin, which is what the plugin saw.
+        // Whatever Envoy changed, the policy must allow what reached the origin, because the plugin saw the same.
         let mut request = job.request.to_request();
         request.method = arrived.method.as_bytes();
         request.path = arrived.path.as_bytes();
@@ -219,7 +225,7 @@ fn check_own(failures: &Failures, job: &Job<'_>, own: Own, policy: &Policy, outc
     }
 }
 
-/// Whatever was sent, the next request is answered: by the plugin, or past it where the policy only audits.
+/// The next request must be answered: refused by the plugin, or passed if the policy only audits.
 fn check_alive(failures: &Failures, proxy: &Proxy, id: &str, policy: &Policy, tls: bool) {
     let mut connection = if tls { proxy.http1_tls("example.com") } else { proxy.http1() };
     let outcome = connection.exchange(b"GET", b"GET / HTTP/1.1\r\nhost: a..b\r\n\r\n");
@@ -254,7 +260,7 @@ fn own(case: &DecisionCase, way: Way) -> Option<Own> {
     told.or_else(|| NORMALISED.iter().find(|(id, _)| *id == case.id).map(|(_, own)| *own))
 }
 
-/// Runs the cases that came with TLS to the proxy, or those that came without.
+/// Runs the cases with TLS to the proxy, or those without.
 fn decisions(mut proxy: Proxy, tls: bool) -> BTreeMap<&'static str, u32> {
     let failures = Failures::default();
     let mut ran = BTreeMap::new();
@@ -269,10 +275,10 @@ fn decisions(mut proxy: Proxy, tls: bool) -> BTreeMap<&'static str, u32> {
         let document = group.document();
         let policy = Policy::from_json(&document).unwrap_or_else(|error| panic!("{}: {error}", group.id));
         proxy.set_policy(&document);
-        // What Envoy refuses itself, or changes, is sent apart: nobody can say what the plugin counts of it.
+        // Requests that Envoy refuses or changes itself run separately: the plugin's counts for them are unknown.
         let (own, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.own.is_some());
-        // Exactly where nothing is denied, which the answers would show elsewhere; what Envoy refused itself in an earlier
-        // group may still be on its way to the counters.
+        // The check is exact only if the policy denies nothing, since the answers show refusals otherwise; counts for
+        // what Envoy refused itself in an earlier group may still arrive.
         let started = (policy.mode() == Mode::Audit).then(|| proxy.settled_counters());
         let mut group_counts = BTreeMap::new();
         run(&proxy, &policy, &jobs, &failures, &mut ran, &mut group_counts);
@@ -330,7 +336,7 @@ fn authorities() {
         for method in ["GET", "CONNECT"] {
             let request: RequestCase =
                 serde_json::from_value(json!({"method": method, "authority": authority})).unwrap();
-            // A tunnel needs a port, which only CONNECT asks for.
+            // A tunnel needs a port, but other requests do not.
             let reason = policy.decide(&request.to_request()).reason().map(Reason::code);
             let tunnel_without_port =
                 method == "CONNECT" && matches!(&case.expect, AuthorityExpectation::Valid { port: None, .. });

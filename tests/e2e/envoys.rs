@@ -1,5 +1,5 @@
-//! `tests/data/envoys.json` is about the releases and the tests that there are: `tests/test-envoys` runs by it, which takes
-//! too long to be run with every change.
+//! `tests/data/envoys.json` must list the existing releases and test targets: `tests/test-envoys` depends on it, but
+//! takes too long to run with every change.
 #![expect(clippy::unwrap_used, reason = "clippy takes only the test functions themselves for tests")]
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ fn every_release_that_can_be_fetched_is_run() {
     assert_eq!(run, RELEASES.each_ref().map(|release| release.version.to_string()));
 }
 
-/// By target alone: the tests within one are listed by the script, which refuses to run where one is in no group.
+/// Checks targets only: the script lists the tests of each, and refuses to run if one is in no group.
 #[test]
 fn every_test_target_is_in_a_group() {
     let targets: BTreeSet<String> = fs::read_dir(root().join("tests/e2e"))

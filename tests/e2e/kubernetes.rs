@@ -1,7 +1,8 @@
-//! The manifests in `envoy/kubernetes/`: Kubernetes knows every field of them, and the Pod is what `docs/sidecar.md` says.
+//! The manifests in `envoy/kubernetes/`: Kubernetes knows all their fields, and the Pod is as `docs/sidecar.md`
+//! describes it.
 //!
-//! There is no cluster here. Each manifest is read into the types of Kubernetes' API and written again: a field that they do
-//! not know is lost, one of another type is an error.
+//! There is no cluster here. Each manifest is parsed into the types of Kubernetes' API and serialised again: an unknown
+//! field is lost, one of a wrong type is an error.
 #![expect(clippy::expect_used, clippy::panic, reason = "clippy takes only the test functions themselves for tests")]
 
 use std::fs;
@@ -27,7 +28,7 @@ fn pod() -> Pod {
     serde_json::from_value(documents("kubernetes/pod.yaml").remove(0)).expect("a Pod")
 }
 
-/// The places of `written` that are not in `known`, or differ there.
+/// The places of `written` that are missing from `known` or differ there.
 fn lost(place: &str, written: &Value, known: &Value) -> Vec<String> {
     match (written, known) {
         (Value::Object(fields), Value::Object(others)) => fields
@@ -40,7 +41,7 @@ fn lost(place: &str, written: &Value, known: &Value) -> Vec<String> {
             .enumerate()
             .flat_map(|(at, (item, other))| lost(&format!("{place}[{at}]"), item, other))
             .collect(),
-        // What is empty is the same as what is absent.
+        // Empty means the same as absent.
         (Value::Array(items), Value::Null) if items.is_empty() => Vec::new(),
         _ if written == known => Vec::new(),
         _ => vec![place.to_owned()],
@@ -67,7 +68,7 @@ fn kubernetes_knows_every_field() {
                 "NetworkPolicy" => understood::<NetworkPolicy>(&document),
                 "Namespace" => understood::<Namespace>(&document),
                 "Kustomization" => Vec::new(),
-                other => vec![format!("nobody here knows the kind {other:?}")],
+                other => vec![format!("unknown kind {other:?}")],
             };
             failures.same(file, "fields that are not known", &Vec::new(), &mistakes);
             kinds.push(kind);
@@ -77,7 +78,7 @@ fn kubernetes_knows_every_field() {
         ["Pod", "NetworkPolicy", "Namespace"].iter().all(|kind| kinds.iter().any(|found| found == kind)),
         "{kinds:?}"
     );
-    // That the check can fail.
+    // Check that the check can fail.
     let mut wrong = documents("kubernetes/pod.yaml").remove(0);
     wrong["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalaton"] = false.into();
     assert_eq!(understood::<Pod>(&wrong), [".spec.containers[0].securityContext.allowPrivilegeEscalaton"]);
@@ -97,7 +98,7 @@ fn the_rules_come_first_then_envoy_then_the_agent() {
     let spec = pod().spec.expect("a spec");
     let first = spec.init_containers.expect("init containers");
     assert_eq!(first.iter().map(|container| &*container.name).collect::<Vec<_>>(), ["redirect", "weir"]);
-    // It stays, and nothing after it starts before it is ready.
+    // It keeps running, and nothing after it starts before it is ready.
     assert_eq!(first[1].restart_policy.as_deref(), Some("Always"));
     assert!(first[1].startup_probe.is_some());
     assert_eq!(first[0].restart_policy, None);
@@ -106,13 +107,13 @@ fn the_rules_come_first_then_envoy_then_the_agent() {
 }
 
 #[test]
-fn nobody_but_envoy_is_free_and_nobody_can_undo_the_rules() {
+fn only_envoy_is_exempt_and_no_container_can_undo_the_rules() {
     let spec = pod().spec.expect("a spec");
     let init = spec.init_containers.clone().expect("init containers");
     let context = |container: &Container| container.security_context.clone().expect("a security context");
     let free = context(&init[1]).run_as_user.expect("a user");
     assert_eq!(init[0].args.clone().unwrap_or_default(), ["--proxy-uid", &free.to_string()]);
-    // The sockets of a hot restart have no owner: everybody in the pod could speak to them.
+    // The sockets of a hot restart have no owner: every process in the pod could connect to them.
     assert!(init[1].args.clone().unwrap_or_default().contains(&"--disable-hot-restart".to_owned()));
     let script = fs::read_to_string(Path::new(ENVOY).join("redirect.sh")).expect("redirect.sh");
     assert!(script.contains(&format!("proxy_uid={free} ")), "the script's own default is another");
@@ -125,14 +126,14 @@ fn nobody_but_envoy_is_free_and_nobody_can_undo_the_rules() {
     }
     for container in &spec.containers {
         assert_ne!(context(container).run_as_user.expect("a user"), free, "{}", container.name);
-        // Neither the policy nor the door of Envoy's admin interface.
+        // Neither the policy nor the socket of Envoy's admin interface.
         assert_eq!(container.volume_mounts, None, "{}", container.name);
     }
     assert_eq!((spec.host_network, spec.share_process_namespace), (Some(false), Some(false)));
     assert_eq!(spec.automount_service_account_token, Some(false));
 }
 
-/// What Envoy refuses after DNS the network refuses too. `consistency/ranges.rs` compares whole lists.
+/// The network refuses what Envoy refuses after DNS. `consistency/ranges.rs` compares the whole lists.
 #[test]
 fn the_network_refuses_private_addresses_as_envoy_does() {
     let policy: NetworkPolicy =

@@ -1,4 +1,4 @@
-//! The launcher against a real Envoy and the plugin, by the documented way in.
+//! The launcher with a real Envoy and the plugin, through its public API.
 #![expect(clippy::unwrap_used, reason = "clippy takes only the test functions themselves for tests")]
 
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use weir_tests::proxy::launch;
 const ON: &[u8] = br#"{"internet_access": "on", "allowlist": {"domains": ["example.com"]}}"#;
 const MISTAKE: &[u8] = br#"{"internet_acess": "on"}"#;
 
-/// Sends bytes and reads until the other side closes, or until `enough` says so.
+/// Sends a request and reads until the peer closes.
 fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -78,7 +78,7 @@ fn requests_pass_and_are_refused_and_the_policy_changes() {
     for _ in 0..20 {
         assert!(get(&envoy, "example.com", "/", "").starts_with("HTTP/1.1 200"));
     }
-    // The same document again is an update too.
+    // The same document again is also an update.
     envoy.set_policy(ON).unwrap();
 }
 
@@ -118,7 +118,7 @@ fn a_websocket_passes() {
 }
 
 #[test]
-fn a_module_that_cannot_be_loaded_is_told() {
+fn a_module_that_cannot_be_loaded_is_reported() {
     let file = tempfile::NamedTempFile::new().unwrap();
     match Launch::new(Plugin::at(file.path()).unwrap()).start() {
         Err(Error::PolicyRefused(lines)) => assert!(!lines.is_empty()),
@@ -143,7 +143,7 @@ fn no_policy_is_off() {
 }
 
 #[test]
-fn a_mistake_is_told_however_the_plugin_comes() {
+fn a_mistake_is_reported_for_both_ways_of_loading() {
     for launch in [launch(), launch().static_filter()] {
         match launch.policy(MISTAKE).start() {
             Err(Error::PolicyRefused(lines)) => {
@@ -206,17 +206,17 @@ fn nothing_is_left_behind() {
     let envoy = launch().base_dir(base.path()).start().unwrap();
     let pid = envoy.pid();
     assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
-    assert_eq!(envoy.stop(), None, "it ended because it was asked to");
+    assert_eq!(envoy.stop(), None, "it exited because it was stopped");
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
     assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 0);
 }
 
 #[test]
 #[cfg(unix)]
-fn an_end_of_its_own_is_told() {
+fn an_exit_of_envoy_is_reported() {
     use std::os::unix::process::ExitStatusExt as _;
     let envoy = launch().start().unwrap();
-    // Asked to stop as soon as possible: it may still be dying.
+    // Stopped as early as possible: it may still be exiting by itself.
     let kill = std::process::Command::new("kill").args(["-KILL", &envoy.pid().to_string()]).status().unwrap();
     assert!(kill.success());
     assert_eq!(envoy.stop().and_then(|status| status.signal()), Some(9));
@@ -229,8 +229,8 @@ fn envoys_own_errors_are_readable() {
     assert!(error.starts_with("Envoy ended by itself") && error.contains("no-such-option"), "{error}");
 }
 
-/// Envoy 1.36 has no certificates on demand, 1.37 cannot tell tunnels apart; they would say that a type or a factory is
-/// unknown, which helps nobody.
+/// Envoy 1.36 has no on-demand certificates, and 1.37 cannot distinguish tunnels. Their own errors, an unknown type or
+/// factory, would not help the operator.
 #[cfg(unix)]
 #[test]
 fn an_envoy_that_cannot_inspect_is_named() {

@@ -1,4 +1,5 @@
-//! The preset of the product page under Envoy: its 71 domains in five spellings pass, three look-alikes of each do not.
+//! The preset of the product page under Envoy: its 71 domains pass in five spellings, and three look-alikes of each do
+//! not.
 #![expect(clippy::panic, reason = "clippy takes only the test functions themselves for tests")]
 
 use serde_json::json;
@@ -35,8 +36,8 @@ fn everywhere(authorities: &[String]) -> Vec<(String, Way, RequestCase)> {
     all
 }
 
-/// `evil` in front of the domain; where another line covers that (evildotnet.microsoft.com is below microsoft.com), in
-/// front of the shorter line (dotnet.evilmicrosoft.com).
+/// `evil` before the domain; if another line covers that (evildotnet.microsoft.com is below microsoft.com), before the
+/// shorter line (dotnet.evilmicrosoft.com).
 fn evil_before(domain: &str) -> String {
     let lines = domains();
     let covers = |line: &&&str| domain.strip_suffix(**line).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));

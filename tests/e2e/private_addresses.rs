@@ -1,8 +1,9 @@
-//! A name that the policy allows must not lead inside: Envoy looks at the address that DNS gave, and refuses private ones.
+//! A name that the policy allows must not lead to a private address: Envoy checks the addresses from DNS and refuses
+//! private ones.
 //!
-//! Two things in the shipped configuration do that. The DNS cache takes private addresses out of every answer, so the
-//! RBAC filter behind it never has anything to refuse; what it would do is shown without the first. Nothing stands in for
-//! the internet here, and no address is excepted.
+//! Two parts of the shipped configuration do that. The DNS cache drops private addresses from every answer, so the RBAC
+//! filter after it has nothing to refuse; a test without the first shows that it would. There is no stand-in for the
+//! internet here, and no exception for an address.
 #![expect(clippy::expect_used, reason = "clippy takes only the test functions themselves for tests")]
 
 use std::fs;
@@ -19,7 +20,7 @@ use weir_envoy::{Binary, Configuration};
 use weir_tests::proxy::{launch, ok, plugin_file};
 use weir_tests::{Outcome, connect, http1};
 
-/// The hosts file leads `localhost` to 127.0.0.1, to `::1`, or to both.
+/// The hosts file maps `localhost` to 127.0.0.1, to `::1`, or to both.
 const POLICY: &[u8] =
     br#"{"internet_access": "on", "ports": "any", "audit": {"log": "all"}, "allowlist": {"domains": ["=localhost"]}}"#;
 
@@ -33,7 +34,7 @@ fn is_refused_after_dns(outcome: Outcome) {
     assert!(answer.text().contains("its address is private"), "{}", answer.text());
 }
 
-/// Something that listens inside, so that what is refused is what would have worked.
+/// A private listener, so that the refused connection would otherwise have succeeded.
 struct Inside(TcpListener);
 
 impl Inside {
@@ -50,11 +51,11 @@ impl Inside {
     #[track_caller]
     fn was_left_alone(&self) {
         let accepted = self.0.accept().map(|_| ()).map_err(|error| error.kind());
-        assert_eq!(accepted, Err(ErrorKind::WouldBlock), "somebody connected to the inside");
+        assert_eq!(accepted, Err(ErrorKind::WouldBlock), "Envoy connected to the private address");
     }
 }
 
-/// Asks plainly and by CONNECT, twice: once with DNS, once from its cache.
+/// Sends a plain request and a CONNECT, twice: once with DNS, once from its cache.
 fn ask(envoy: SocketAddr, authority: &str) {
     let open = || http1::Connection::open(envoy);
     for _ in 0..2 {
@@ -64,7 +65,7 @@ fn ask(envoy: SocketAddr, authority: &str) {
     }
 }
 
-/// The plugin did allow all four; the access log tells who refused.
+/// The plugin allowed all four; the access log shows what refused them.
 #[track_caller]
 fn check_log(lines: &[Value], details: &str) {
     assert_eq!(lines.len(), 4, "{lines:?}");
@@ -94,7 +95,7 @@ fn the_dns_cache_refuses() {
     check_log(&lines, "address_denied");
 }
 
-/// An Envoy that the launcher does not start, because it starts only what is shipped.
+/// An Envoy with a changed configuration, which the launcher would not start.
 struct Own(Child);
 
 impl Drop for Own {
@@ -124,7 +125,7 @@ impl Own {
     }
 }
 
-/// Tries until there is something, for as long as Envoy may take.
+/// Retries until there is a result, within Envoy's time limit.
 #[track_caller]
 fn wait<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(30);
@@ -132,7 +133,7 @@ fn wait<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
         if let Some(it) = attempt() {
             return it;
         }
-        assert!(Instant::now() < end, "nothing came");
+        assert!(Instant::now() < end, "no result in time");
         thread::sleep(Duration::from_millis(20));
     }
 }

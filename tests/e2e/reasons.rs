@@ -1,6 +1,7 @@
-//! Every reason of the contract, by a real request through Envoy: what the client gets, and every trace that is left.
+//! Every reason of the contract, by a real request through Envoy: what the client gets, and what the logs and counters
+//! record.
 //!
-//! What is expected stands here word for word. The decision tables compare with what the policy crate says itself.
+//! This file has the expected texts word for word. The decision tables compare with the policy crate's own output.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -12,10 +13,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir_policy::Reason;
-use weir_tests::refusal::{Decision, REASONS};
+use weir_tests::refusal::{DecisionHeader, REASONS};
 use weir_tests::{Answer, Failures, Outcome, Proxy, audit, http1};
 
-/// All reasons but the first and the last.
+/// For all reasons but the first and the last.
 const POLICY: &[u8] = br#"{
     "name": "reasons", "internet_access": "on", "denylist": ["denied.example.com"],
     "allowlist": {"domains": [
@@ -28,17 +29,17 @@ const OFF: &[u8] = br#"{"name": "reasons"}"#;
 const INSPECTED: &[u8] =
     br#"{"name": "reasons", "internet_access": "on", "tls": "inspected", "allowlist": {"domains": ["example.com"]}}"#;
 
-/// A request that is refused, and what must be told of it.
+/// A refused request, and what must be reported about it.
 struct Refused {
     reason: &'static str,
-    /// Head and body, as they go over the wire.
+    /// Head and body, as sent.
     request: &'static [u8],
     host: &'static str,
-    /// `None` where the authority could not be read.
+    /// `None` if the authority could not be parsed.
     port: Option<u16>,
     method: &'static str,
     rule: Option<&'static str>,
-    /// In the audit record, for `path-not-allowed` alone.
+    /// In the audit record, only for `path-not-allowed`.
     path: Option<&'static str>,
 }
 
@@ -157,7 +158,7 @@ fn get(connection: &mut http1::Connection, host: &str, path: &str) -> Outcome {
     connection.exchange(b"GET", format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes())
 }
 
-/// Sends the request and checks what came back and what was logged.
+/// Sends the request and checks the answer and the logs.
 fn check(failures: &Failures, proxy: &Proxy, mut connection: http1::Connection, refused: &Refused) {
     let id = refused.reason;
     let before = (audit::records(proxy).len(), audit::access(proxy).len());
@@ -205,7 +206,7 @@ fn check_answer(failures: &Failures, answer: &Answer, refused: &Refused) {
         header = format!("{header}; rule=\"{rule}\"");
     }
     failures.same(id, "x-weir-decision", &Some(header.as_str()), &answer.header("x-weir-decision"));
-    failures.check(id, Decision::parse(&header).is_some(), "x-weir-decision is no structured field");
+    failures.check(id, DecisionHeader::parse(&header).is_some(), "x-weir-decision is not a structured field");
     let word = REASONS.iter().find(|(reason, _)| *reason == id).map(|(_, word)| *word);
     failures.same(id, "x-proxy-error", &word, &answer.header("x-proxy-error"));
     failures.same(id, "content-type", &Some("application/problem+json"), &answer.header("content-type"));
@@ -231,7 +232,7 @@ fn grown(reasons: impl IntoIterator<Item = &'static str>) -> BTreeMap<String, u6
 }
 
 #[test]
-fn every_reason_is_produced_and_told() {
+fn every_reason_is_produced_and_reported() {
     let failures = Failures::default();
     let mut seen: Vec<&str> = Vec::new();
 
@@ -266,7 +267,7 @@ fn every_reason_is_produced_and_told() {
     eprintln!("{} reasons produced", seen.len());
 }
 
-/// Whoever sends requests would else choose how many counters there are.
+/// Otherwise a client could create any number of counters.
 fn no_host_in_a_metric(failures: &Failures, proxy: &Proxy) {
     let stats = proxy.envoy.stats("").unwrap();
     failures.check("metrics", stats.len() > 100, format_args!("only {} of them", stats.len()));
@@ -276,9 +277,9 @@ fn no_host_in_a_metric(failures: &Failures, proxy: &Proxy) {
     }
 }
 
-/// A gRPC client reads no HTTP status: Envoy tells it in the way of its protocol (7 is `PERMISSION_DENIED`).
+/// A gRPC client does not read the HTTP status: Envoy sends it a gRPC status (7 is `PERMISSION_DENIED`).
 #[test]
-fn grpc_is_told_by_its_own_status() {
+fn grpc_clients_get_a_grpc_status() {
     let proxy = Proxy::start(POLICY);
     let fields: [(&[u8], &[u8]); 6] = [
         (b":method", b"POST"),
@@ -305,7 +306,7 @@ fn head_is_answered_without_a_body() {
     assert_eq!(head.header("x-weir-decision"), Some(decision));
     assert_eq!(head.header("x-proxy-error"), Some("blocked-by-allowlist"));
     assert_eq!(head.header("content-type"), Some("application/problem+json"));
-    // A body would be read as the beginning of the next answer on this connection.
+    // The client would read a body as the beginning of the next answer on this connection.
     assert_eq!(get(&mut connection, "example.com", "/").status(), Some(200));
 
     let fields: [(&[u8], &[u8]); 4] =
@@ -315,7 +316,7 @@ fn head_is_answered_without_a_body() {
     assert_eq!(head.header("x-weir-decision"), Some(decision));
 }
 
-/// A client must be able to believe these headers, and an origin the method.
+/// Clients must be able to trust these headers, and origins the method.
 #[test]
 fn headers_are_the_proxys_own() {
     const OPEN: &[u8] = br#"{"internet_access": "on", "allowlist": {"domains": ["example.com"]}}"#;
@@ -330,7 +331,7 @@ fn headers_are_the_proxys_own() {
         assert!(!answer.has("x-weir-decision") && !answer.has("x-proxy-error"), "{:?}", answer.headers);
     }
 
-    // Methods are free here, so the request passes; what could change its method does not.
+    // This policy restricts no methods, so the request passes, but without the headers that could change its method.
     proxy.internet.take_received();
     let request = b"POST / HTTP/1.1\r\nhost: example.com\r\nX-HTTP-Method-Override: DELETE\r\nx-http-method: PUT\r\n\
         X-Method-Override: PATCH\r\nx-http-method-override: GET\r\nx-weir-decision: allow\r\nx-kept: 1\r\n\

@@ -1,4 +1,4 @@
-//! A large answer passes as it is, and the plugin has no part in it: it exports no callback for bodies (artifact.rs).
+//! A large answer passes unchanged, and without the plugin, which exports no callback for bodies (artifact.rs).
 #![expect(clippy::expect_used, reason = "clippy takes only the test functions themselves for tests")]
 
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ const LENGTH: usize = 50_000_000;
 const TIMES: usize = 7;
 const POLICY: &[u8] = br#"{"internet_access": "on", "allowlist": {"domains": ["example.com"]}}"#;
 
-/// Bytes without a pattern (xorshift64), so that a part that is lost, doubled or out of its place is seen.
+/// Bytes without a pattern (xorshift64), so that a lost, doubled or moved part is detected.
 fn noise() -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(LENGTH + 8);
@@ -50,7 +50,7 @@ fn origin(body: Arc<Vec<u8>>) -> SocketAddr {
     address
 }
 
-/// Gets the answer, compares all of its bytes and returns Envoy's processor time and the time on the clock.
+/// Downloads the answer, compares all its bytes, and returns Envoy's processor time and the wall-clock time.
 fn download(envoy: &Running, body: &[u8]) -> (Duration, Duration) {
     let (cpu, start) = (cpu_time(envoy.pid()), Instant::now());
     let mut connection = http1::Connection::open(envoy.address());
@@ -78,14 +78,15 @@ fn tell(name: &str, mut times: Vec<(Duration, Duration)>) {
     eprintln!("{LENGTH} bytes, {name}: (processor time of Envoy, clock) median {middle:?}, least {least:?}");
 }
 
-/// The times are printed and not asserted: the machine may be busy. They are taken in turns, so that it is for both.
+/// The times are printed and not asserted, because the machine may be busy. The two alternate, so that load affects
+/// both.
 #[test]
 fn fifty_megabytes_pass_byte_for_byte() {
     let body = Arc::new(noise());
     let address = origin(Arc::clone(&body));
     let with = ok(launch().policy(POLICY).stand_in(address).start());
     let without = ok(Launch::without_plugin().stand_in(address).start());
-    // Once each to warm up.
+    // One download each to warm up.
     download(&with, &body);
     download(&without, &body);
     let (mut times_with, mut times_without) = (Vec::new(), Vec::new());
@@ -95,7 +96,7 @@ fn fifty_megabytes_pass_byte_for_byte() {
     }
     tell("with the plugin", times_with);
     tell("without it", times_without);
-    // One decision a download, whatever its length.
+    // One decision per download, whatever its length.
     let end = Instant::now() + Duration::from_secs(10);
     let allowed = || ok(with.stats("wasmcustom.weir.")).get("wasmcustom.weir.allowed").copied().unwrap_or_default();
     while allowed() < TIMES as u64 + 1 && Instant::now() < end {

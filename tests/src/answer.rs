@@ -1,4 +1,4 @@
-//! An answer as it came over the wire, whichever protocol carried it.
+//! An answer as received, from either protocol.
 
 use std::fmt;
 use std::io;
@@ -8,16 +8,16 @@ use std::io;
 pub struct Answer {
     /// The status of the final answer.
     pub status: u16,
-    /// Statuses of interim answers (100) that came before it.
+    /// The statuses of the interim answers (100) before it.
     pub interim: Vec<u16>,
-    /// Headers in their order, names in lower case.
+    /// The headers in order, names in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body, unframed.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// The only value of a header as text; `None` where it is absent, repeated or not UTF-8.
+    /// The only value of a header as text; `None` if it is absent, repeated or not UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(own, _)| own == name);
         let (_, value) = values.next()?;
@@ -37,14 +37,14 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The reason in `x-weir-decision`, where the plugin refused the request.
+    /// The reason in `x-weir-decision`, if the plugin refused the request.
     pub fn reason(&self) -> Option<&str> {
         let parameters = self.header("x-weir-decision")?.strip_prefix("deny; reason=")?;
         parameters.split(';').next()
     }
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was answered.
@@ -53,14 +53,14 @@ pub enum Outcome {
     Closed,
     /// HTTP/2: the stream was reset with this error code.
     Reset(u32),
-    /// HTTP/2: the connection was given up with this error code.
+    /// HTTP/2: the peer sent GOAWAY with this error code.
     GoAway(u32),
-    /// Nothing came within the client's time limit.
+    /// Nothing arrived within the client's time limit.
     Silent,
 }
 
 impl Outcome {
-    /// The answer, where there is one.
+    /// The answer, if there is one.
     pub fn answer(&self) -> Option<&Answer> {
         match self {
             Outcome::Answered(answer) => Some(answer),
@@ -68,7 +68,7 @@ impl Outcome {
         }
     }
 
-    /// Its status, where there is an answer.
+    /// The status of the answer, if there is one.
     pub fn status(&self) -> Option<u16> {
         self.answer().map(|answer| answer.status)
     }
@@ -82,7 +82,7 @@ impl Outcome {
         }
     }
 
-    /// What reading failed with.
+    /// The outcome for a failed read.
     pub(crate) fn from_error(error: &io::Error) -> Outcome {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Outcome::Silent,
@@ -103,7 +103,7 @@ impl fmt::Display for Outcome {
             }
             Outcome::Closed => f.write_str("closed"),
             Outcome::Reset(code) => write!(f, "stream reset ({code})"),
-            Outcome::GoAway(code) => write!(f, "connection given up ({code})"),
+            Outcome::GoAway(code) => write!(f, "GOAWAY ({code})"),
             Outcome::Silent => f.write_str("silence"),
         }
     }

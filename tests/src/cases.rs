@@ -1,7 +1,7 @@
-//! A request of the case tables, sent over each way that can express it.
+//! Sends a request of the case tables over each way that can express it.
 //!
-//! Each request carries its name in a header `x-case`, by which it is found again in what the stand-in received: many are
-//! under way at once.
+//! Each request carries its name in a header `x-case`, because many run concurrently: the name identifies it among what
+//! the stand-in received.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,25 +14,25 @@ use crate::{Outcome, Proxy, connect, http1, http2};
 /// The header that names a request.
 pub const TAG: &str = "x-case";
 const BODY: &[u8] = b"body!";
-/// What an upgraded connection is tried with.
+/// The bytes that test an upgraded connection.
 const ECHO: &[u8] = b"\x81\x04echo";
 
 /// How a request reaches Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
-    /// Raw HTTP/1.1, everything but CONNECT.
+    /// Raw HTTP/1.1, for every method but CONNECT.
     Http1,
-    /// Raw HTTP/2, everything.
+    /// Raw HTTP/2, for every method.
     Http2,
     /// CONNECT over HTTP/1.1.
     Connect,
 }
 
 impl Way {
-    /// All of them.
+    /// All ways.
     pub const ALL: [Way; 3] = [Way::Http1, Way::Http2, Way::Connect];
 
-    /// As the tables call it.
+    /// Its name in the tables.
     pub fn name(self) -> &'static str {
         match self {
             Way::Http1 => "http1",
@@ -41,7 +41,7 @@ impl Way {
         }
     }
 
-    /// Whether requests of this method go this way at all.
+    /// Whether requests of this method can go this way.
     pub fn takes(self, method: &[u8]) -> bool {
         match self {
             Way::Http1 => method != b"CONNECT",
@@ -51,14 +51,14 @@ impl Way {
     }
 }
 
-/// What became of a request.
+/// The result of sending a request.
 #[derive(Debug)]
 pub struct Sent {
-    /// The answer to it.
+    /// The outcome of the request.
     pub outcome: Outcome,
-    /// The answer to what was sent through it, where it opened a tunnel.
+    /// The outcome of the request inside the tunnel, if one was opened.
     pub inside: Option<Outcome>,
-    /// Whether bytes came back through it, where it was an upgrade and was answered as one.
+    /// Whether the stand-in echoed bytes, if the request was upgraded.
     pub echoed: Option<bool>,
 }
 
@@ -70,7 +70,7 @@ impl From<Outcome> for Sent {
 
 /// Sends the request over one way. `proxy` must speak TLS if the case does.
 pub fn send(proxy: &Proxy, way: Way, case: &RequestCase, tag: &str) -> Sent {
-    // A server name that is no text has no way to be sent; the tables say so in `not_over`.
+    // No way can send a server name that is not text; the tables say so in `not_over`.
     let tls = case.tls.as_ref().map(|name| str::from_utf8(name).expect("a server name that can be sent"));
     let http1 = || match tls {
         Some(name) => proxy.http1_tls(name),
@@ -98,7 +98,7 @@ fn lines(case: &RequestCase, tag: &str) -> Vec<u8> {
     lines
 }
 
-/// Bytes as they are, but for the name of the request, which follows the first line.
+/// The given bytes, with the request's name inserted after the first line.
 fn tagged(bytes: &[u8], tag: &str) -> Vec<u8> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n").map_or(bytes.len(), |at| at + 2);
     let (line, rest) = bytes.split_at(end);
@@ -159,7 +159,7 @@ fn over_http2(mut connection: http2::Connection, case: &RequestCase, tag: &str) 
     let connects = case.method() == b"CONNECT";
     let mut fields: Vec<http2::Field<'_>> = Vec::new();
     match &case.upgrade {
-        // RFC 8441: the only upgrade that HTTP/2 has.
+        // RFC 8441: the only kind of upgrade in HTTP/2.
         Some(protocol) => fields.extend([(&b":method"[..], &b"CONNECT"[..]), (b":protocol", protocol.as_bytes())]),
         None => fields.push((b":method", case.method())),
     }
@@ -214,7 +214,7 @@ fn upgrade_http2(connection: &mut http2::Connection, fields: &[http2::Field<'_>]
     }
 }
 
-/// What the stand-in received since the last call, by the name of its request.
+/// What the stand-in received since the last call, by request name.
 pub fn received(proxy: &Proxy) -> BTreeMap<String, Vec<Received>> {
     let mut by_tag: BTreeMap<String, Vec<Received>> = BTreeMap::new();
     for request in proxy.internet.take_received() {
@@ -229,7 +229,7 @@ pub fn parallel<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sync) -> 
     parallel_by(6, jobs, work)
 }
 
-/// The same with so many threads, for jobs that mostly wait.
+/// The same with this number of threads, for jobs that mostly wait.
 pub fn parallel_by<J: Sync, R: Send>(threads: usize, jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let worker = || {

@@ -1,22 +1,22 @@
-//! CONNECT: a tunnel, and plain HTTP inside it to the stand-in.
+//! CONNECT: opens a tunnel, and sends plain HTTP inside it to the stand-in.
 
 use crate::answer::Outcome;
 use crate::http1;
 use crate::http2::{self, Field};
 
-/// Asks for a tunnel over HTTP/1.1. After a 2xx the connection is the inside of the tunnel.
+/// Requests a tunnel over HTTP/1.1. After a 2xx the connection is the inside of the tunnel.
 pub fn open(connection: &mut http1::Connection, authority: &[u8], headers: &[u8]) -> Outcome {
     let request = [b"CONNECT ", authority, b" HTTP/1.1\r\nhost: ", authority, b"\r\n", headers, b"\r\n"].concat();
     connection.exchange(b"CONNECT", &request)
 }
 
-/// A request to send through a tunnel, after which the origin closes it.
+/// A request to send through a tunnel, which the origin then closes.
 pub fn inside(host: &str, headers: &str) -> Vec<u8> {
     format!("GET /inside HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n").into_bytes()
 }
 
-/// Asks for a tunnel over HTTP/2, sends `inside` through it where it opens, and returns the answer to CONNECT and the
-/// one from the inside.
+/// Requests a tunnel over HTTP/2, sends `inside` through it if it opens, and returns the answer to CONNECT and the one
+/// from inside.
 pub fn over_http2(
     connection: &mut http2::Connection,
     fields: &[Field<'_>],

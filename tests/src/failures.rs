@@ -1,9 +1,9 @@
-//! Collects what came out otherwise than it must, so that one run shows all of it.
+//! Collects the failures of a table, so that one run shows all of them.
 
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 
-/// Failures so far; dropping it fails the test if there are any.
+/// The failures so far; dropping this fails the test if there are any.
 #[derive(Default)]
 pub struct Failures(Mutex<Vec<String>>);
 

@@ -1,7 +1,7 @@
-//! HTTP/1.1 as bytes: what is written is sent, and answers are read tolerantly.
+//! HTTP/1.1 as bytes: the client sends exactly what a test writes, and reads answers tolerantly.
 //!
-//! The writer never completes, escapes or checks anything. The reader understands what Envoy and the
-//! stand-in send: content-length, chunked, and bodies that end with the connection.
+//! The writer must never complete, escape or check anything. The reader supports what Envoy and the stand-in send:
+//! content-length, chunked, and bodies that end with the connection.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,11 +12,11 @@ use crate::answer::{Answer, Outcome};
 /// How long an answer may take. Silence is an outcome of its own, so this is what a test of silence costs.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where bytes go and come from: a socket, or TLS on one.
+/// A byte stream: a socket, or TLS on one.
 pub trait Stream: Read + Write + Send {}
 impl<S: Read + Write + Send> Stream for S {}
 
-/// A TCP connection that gives up reading after [`PATIENCE`].
+/// A TCP connection whose reads time out after [`PATIENCE`].
 pub fn dial(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("Envoy's port takes connections");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -28,7 +28,7 @@ pub fn dial(address: SocketAddr) -> TcpStream {
 /// A client's end of a connection.
 pub struct Connection {
     stream: Box<dyn Stream>,
-    /// Bytes that were read and not used yet.
+    /// Bytes that were read but not yet consumed.
     pending: Vec<u8>,
 }
 
@@ -38,18 +38,19 @@ impl Connection {
         Connection::over(Box::new(dial(address)))
     }
 
-    /// Over a stream that is already there.
+    /// HTTP over an existing stream.
     pub fn over(stream: Box<dyn Stream>) -> Connection {
         Connection { stream, pending: Vec::new() }
     }
 
-    /// Sends bytes. The other side may have closed already, having answered: the answer tells.
+    /// Sends bytes. A failed write is ignored: the peer may have answered and closed already, and reading the answer
+    /// shows it.
     pub fn send(&mut self, bytes: &[u8]) -> &mut Connection {
         let _ = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
         self
     }
 
-    /// Reads the answer to a request of this method, which is what says whether there is a body.
+    /// Reads the answer to a request of this method, which determines whether there is a body.
     pub fn answer(&mut self, method: &[u8]) -> Outcome {
         let mut interim = Vec::new();
         loop {
@@ -69,7 +70,7 @@ impl Connection {
         self.send(request).answer(method)
     }
 
-    /// Bytes that came after the last answer, as many as asked for: the inside of an upgrade.
+    /// Reads `length` bytes after the last answer: the inside of an upgraded connection.
     pub fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.pending.len() < length {
             if self.fill()? == 0 {
@@ -79,7 +80,7 @@ impl Connection {
         Ok(self.pending.drain(..length).collect())
     }
 
-    /// Reads until the other side closes and counts the bytes, the pending ones too.
+    /// Reads until the peer closes, and counts the bytes including those already buffered.
     pub fn drain(&mut self) -> io::Result<u64> {
         let pending = self.pending.len() as u64;
         self.pending.clear();
@@ -95,7 +96,7 @@ impl Connection {
         }
     }
 
-    /// The next bytes of a body, however it is framed; empty at the end of the connection.
+    /// The next bytes of a body in any framing; empty at the end of the connection.
     pub fn body_chunk(&mut self) -> io::Result<Vec<u8>> {
         if self.pending.is_empty() {
             self.fill()?;
@@ -158,7 +159,7 @@ impl Connection {
         }
     }
 
-    /// A line without its end; `None` where the connection ends before it begins.
+    /// A line without its ending; `None` if the connection ends before the line begins.
     fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             if let Some(end) = self.pending.iter().position(|&byte| byte == b'\n') {
@@ -182,28 +183,29 @@ impl Connection {
         Ok(length)
     }
 
-    /// The stream, for another protocol inside; what was read and not used yet is lost.
+    /// The stream, for another protocol inside; buffered bytes are lost.
     pub fn into_stream(self) -> Box<dyn Stream> {
         self.stream
     }
 }
 
-/// Sends everything and reads every answer there is, each as the answer to a GET, until the connection is closed or
-/// nothing has come for a while: for requests that one side may take for two.
+/// Sends everything and reads all answers, each as the answer to a GET, until the peer closes the connection or is
+/// silent for a while: for requests that one side may parse as two.
 pub fn all_answers(address: SocketAddr, bytes: &[u8]) -> Vec<Outcome> {
     all_answers_over(Box::new(dial_briefly(address)), bytes)
 }
 
-/// A TCP connection that gives up reading sooner than [`PATIENCE`].
+/// A TCP connection whose reads time out sooner than [`PATIENCE`].
 pub fn dial_briefly(address: SocketAddr) -> TcpStream {
-    // Answers come within milliseconds. Half-closing would be quicker, but Envoy then gives up what is under way.
+    // Answers arrive within milliseconds. Half-closing would be quicker, but Envoy then aborts the requests in
+    // progress.
     const A_WHILE: Duration = Duration::from_secs(2);
     let stream = dial(address);
     stream.set_read_timeout(Some(A_WHILE)).expect("a timeout");
     stream
 }
 
-/// [`all_answers`] over a stream that is already there.
+/// [`all_answers`] over an existing stream.
 pub fn all_answers_over(stream: Box<dyn Stream>, bytes: &[u8]) -> Vec<Outcome> {
     let mut connection = Connection::over(stream);
     connection.send(bytes);

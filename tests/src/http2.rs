@@ -25,7 +25,7 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 
-/// RFC 9113 section 4.2: nobody has to take larger frames unless it says so.
+/// RFC 9113 section 4.2: a peer must accept larger frames only after it says so.
 const FRAME: usize = 16384;
 
 /// A name and a value.
@@ -37,11 +37,11 @@ pub struct Connection {
     decoder: Decoder<'static>,
     next: u32,
     streams: HashMap<u32, State>,
-    /// The error code of a GOAWAY, once one came.
+    /// The error code of a received GOAWAY.
     gone: Option<u32>,
 }
 
-/// What came for one stream so far.
+/// What the peer sent on one stream so far.
 #[derive(Default)]
 struct State {
     answer: Answer,
@@ -57,25 +57,25 @@ impl Connection {
         Connection::over(Box::new(dial(address)))
     }
 
-    /// Over a stream that is already there.
+    /// HTTP/2 over an existing stream.
     pub fn over(stream: Box<dyn Stream>) -> Connection {
         let mut connection =
             Connection { stream, decoder: Decoder::new(), next: 1, streams: HashMap::new(), gone: None };
         let mut start = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        // SETTINGS_INITIAL_WINDOW_SIZE and the connection's window: as large as they get, so nothing has to be updated.
+        // SETTINGS_INITIAL_WINDOW_SIZE and the connection's window at their maximum, so that no update is needed.
         start.extend(frame(SETTINGS, 0, 0, &[&[0, 4][..], &0x7fff_ffff_u32.to_be_bytes()].concat()));
         start.extend(frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes()));
         connection.raw(&start);
         connection
     }
 
-    /// Bytes as they are.
+    /// Sends raw bytes.
     pub fn raw(&mut self, bytes: &[u8]) {
-        // The other side may have given up already; what it said about that is read later.
+        // The peer may have closed already; its GOAWAY is read later.
         let _ = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
     }
 
-    /// Begins a stream with these fields and returns its number.
+    /// Opens a stream with these fields and returns its number.
     pub fn headers(&mut self, fields: &[Field<'_>], end: bool) -> u32 {
         let number = self.next;
         self.next += 2;
@@ -83,7 +83,7 @@ impl Connection {
         number
     }
 
-    /// Sends fields on a stream that has begun: trailers.
+    /// Sends fields on an open stream: trailers.
     pub fn headers_on(&mut self, number: u32, fields: &[Field<'_>], end: bool) {
         let block = encode(fields);
         let mut frames = Vec::new();
@@ -103,7 +103,7 @@ impl Connection {
         self.raw(&frames);
     }
 
-    /// Sends a part of a body, or of what is inside a tunnel.
+    /// Sends a part of a body, or bytes inside a tunnel.
     pub fn data(&mut self, number: u32, bytes: &[u8], end: bool) {
         self.raw(&frame(DATA, if end { END_STREAM } else { 0 }, number, bytes));
     }
@@ -124,12 +124,12 @@ impl Connection {
         self.until(number, |state| state.ended)
     }
 
-    /// The answer as far as its headers: what opens a tunnel.
+    /// The answer up to its headers, which opens a tunnel.
     pub fn head(&mut self, number: u32) -> Outcome {
         self.until(number, |state| state.has_head)
     }
 
-    /// The answer once its body is so long: what came through a tunnel.
+    /// The answer once its body has this length: bytes from a tunnel.
     pub fn body_of(&mut self, number: u32, length: usize) -> Outcome {
         self.until(number, |state| state.ended || state.answer.body.len() >= length)
     }
@@ -137,7 +137,7 @@ impl Connection {
     fn until(&mut self, number: u32, enough: impl Fn(&State) -> bool) -> Outcome {
         loop {
             if let Some(state) = self.streams.get(&number) {
-                // An answer that is complete counts, even if a reset follows it (RFC 9113 section 8.1).
+                // A complete answer counts even if a reset follows it (RFC 9113 section 8.1).
                 if state.has_head && enough(state) {
                     let answer = Answer { interim: state.interim.clone(), ..state.answer.clone() };
                     return Outcome::Answered(answer);
@@ -221,16 +221,16 @@ impl Connection {
     }
 }
 
-/// The inside of a tunnel that was opened on a stream, as bytes.
+/// The inside of a tunnel on a stream, as a byte stream.
 pub struct Tunnel {
     connection: Connection,
     stream: u32,
-    /// How many bytes of what came were read.
+    /// How many of the received bytes were read.
     taken: usize,
 }
 
 impl Tunnel {
-    /// The tunnel on this stream, whose CONNECT was answered.
+    /// The tunnel on this stream, whose CONNECT Envoy has answered.
     pub fn new(connection: Connection, stream: u32) -> Tunnel {
         Tunnel { connection, stream, taken: 0 }
     }
@@ -278,7 +278,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Fields as literals without indexing, names and values as they are.
+/// Encodes fields as literals without indexing, names and values as they are.
 pub fn encode(fields: &[Field<'_>]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {

@@ -1,9 +1,9 @@
-//! What the end-to-end tests are made of: clients that send exactly the bytes they are told to, and
-//! the checks that every test shares.
+//! The means of the end-to-end tests: clients that send exactly the bytes of a test, and the checks that all tests
+//! share.
 //!
-//! A client library would tidy a request before it is sent, or refuse to send it. The clients here
-//! never do: what a test writes is what Envoy reads. They judge nothing either; what an answer must
-//! look like stands in [`refusal`] and in the tests.
+//! A client library would normalise a request before sending it, or refuse to send it. The clients here must never do
+//! so: Envoy reads what a test writes. They check nothing either; [`refusal`] and the tests say what an answer must
+//! look like.
 //!
 //! Nothing here may skip silently: without an Envoy the launcher's message fails the test.
 #![allow(
@@ -13,7 +13,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "all of this runs in tests, where stopping is the way to fail"
+    reason = "all of this runs in tests, which fail by panicking"
 )]
 
 pub mod answer;

@@ -1,10 +1,10 @@
-//! An Envoy with both faces of the plugin: the shipped forward proxy, and beside it listeners that pass TLS on
-//! unopened, as a sidecar or a gateway would.
+//! An Envoy with the plugin as HTTP filter and as network filter: the shipped forward proxy, and listeners for TLS
+//! passthrough, as in a sidecar or a gateway.
 //!
-//! `redirected` is told by the client (PROXY protocol) where it wanted to go, which stands for `original_dst` where the kernel
-//! redirects nothing; `intercepted` asks the kernel. `impatient` waits for a hello no longer than a moment. `gateway`
-//! listens on a port of its own and says by filter state at which port the origin will be reached. `by-name` looks the
-//! name in the hello up. `echo` has a filter behind the plugin that, unlike the TCP proxy, reads without waiting for anybody.
+//! `redirected` learns the original destination from the client (PROXY protocol), in place of `original_dst` where the
+//! kernel redirects nothing; `intercepted` asks the kernel. `impatient` has a short timeout for the `ClientHello`.
+//! `gateway` listens on its own port and sets the origin's port by filter state. `by-name` resolves the name in the
+//! `ClientHello`. `echo` has a filter after the plugin that, unlike the TCP proxy, reads without waiting for an upstream.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use weir_cases::Hello;
+use weir_cases::ClientHello;
 use weir_envoy::{Configuration, Running, ecds};
 
 use crate::http1::dial;
@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const NETWORK_WASM: &str = "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm";
 const DISCOVERY: &str = "extension_config_discovery.network_filter.weir.";
 
-/// See the module.
+/// A running Envoy with these listeners.
 pub struct Network {
     /// Envoy.
     pub envoy: Running,
@@ -35,12 +35,12 @@ pub struct Network {
 }
 
 impl Network {
-    /// With this policy for both faces, and this origin behind the network face.
+    /// Starts it with this policy for both filters, and this origin behind the network filter.
     pub fn start(policy: &[u8], origin: SocketAddr) -> Network {
         Network::with(policy, &text(policy), origin, |_| {})
     }
 
-    /// With a configuration of its own for the network face, whose typed config `change` may change.
+    /// Starts it with a separate configuration for the network filter, whose typed config `change` may change.
     pub fn with(
         policy: &[u8],
         configuration: &Configuration,
@@ -62,7 +62,7 @@ impl Network {
         network
     }
 
-    /// Puts another policy in force for the network face; whether Envoy took it.
+    /// Replaces the policy of the network filter; returns whether Envoy applied it.
     pub fn set_policy(&self, policy: &[u8]) -> bool {
         let of = |outcome: &str| self.stat(&format!("{DISCOVERY}{outcome}"));
         let before = [of("update_success"), of("update_rejected")];
@@ -75,7 +75,7 @@ impl Network {
         now[0] > before[0]
     }
 
-    /// Connects as a client whose connection to this port was redirected.
+    /// Connects as a client whose connection to this port the kernel redirected.
     pub fn dial(&self, port: u16) -> TcpStream {
         let mut stream = dial(self.listeners["redirected"]);
         stream.write_all(format!("PROXY TCP4 192.0.2.1 192.0.2.2 4321 {port}\r\n").as_bytes()).expect("Envoy reads");
@@ -87,22 +87,22 @@ impl Network {
         dial(self.listeners[listener])
     }
 
-    /// Where a listener is, by its name.
+    /// The address of a listener, by its name.
     pub fn address_of(&self, listener: &str) -> SocketAddr {
         self.listeners[listener]
     }
 
-    /// Sends these bytes and returns all that comes back.
+    /// Sends these bytes and returns everything received.
     pub fn say(&self, port: u16, bytes: &[u8]) -> Vec<u8> {
         say(self.dial(port), bytes)
     }
 
-    /// A counter or gauge; zero where Envoy does not show it yet.
+    /// A counter or gauge; zero if Envoy does not have it yet.
     pub fn stat(&self, name: &str) -> u64 {
         ok(self.envoy.stats(name)).get(name).copied().unwrap_or_default()
     }
 
-    /// How many connections were made to the origin.
+    /// The number of connections to the origin.
     pub fn upstream_connections(&self) -> u64 {
         self.stat("cluster.network_origin.upstream_cx_total")
     }
@@ -161,7 +161,7 @@ impl Network {
         }
     }
 
-    /// Waits until something holds, which Envoy tells only when asked.
+    /// Polls until something holds.
     pub fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let end = Instant::now() + LIMIT;
         while !holds() {
@@ -171,9 +171,9 @@ impl Network {
     }
 }
 
-/// Sends these bytes and returns all that comes back until the end of the connection, however it ends.
+/// Sends these bytes and returns everything received until the connection ends in any way.
 pub fn say(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
-    // The other side may be gone before all is written.
+    // The peer may close before everything is written.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let mut part = [0; 4096];
@@ -183,7 +183,7 @@ pub fn say(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
             Ok(length) => answer.extend_from_slice(&part[..length]),
             Err(error) => {
                 let waited = matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
-                assert!(!waited, "neither answered nor cut: {}", answer.escape_ascii());
+                assert!(!waited, "neither answered nor closed: {}", answer.escape_ascii());
                 return answer;
             }
         }
@@ -279,7 +279,7 @@ fn bootstrap(resource: &Path, origin: SocketAddr) -> Value {
     }})
 }
 
-/// An origin that notes the first bytes of each connection, says `ok` and closes.
+/// An origin that records the first bytes of each connection, answers `ok` and closes.
 pub struct Origin {
     /// Where it listens.
     pub address: SocketAddr,
@@ -287,7 +287,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Starts one; its thread ends with the process.
+    /// Starts an origin; its thread ends with the process.
     pub fn start() -> Origin {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -299,20 +299,20 @@ impl Origin {
                 let length = stream.read(&mut first).unwrap_or_default();
                 noted.lock().expect("no panic there").push(first[..length].to_vec());
                 let _ = stream.write_all(b"ok").and_then(|()| stream.shutdown(Shutdown::Write));
-                // Closed with bytes unread it would be reset, and the answer lost.
+                // Closing with unread bytes would reset the connection and lose the answer.
                 std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
             }
         });
         Origin { address, seen }
     }
 
-    /// What connections began with since the last call.
+    /// The first bytes of each connection since the last call.
     pub fn take_seen(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.seen.lock().expect("no panic there"))
     }
 }
 
-/// A TLS 1.2 and 1.3 hello with this server name, whatever it is; `None` sends no extension.
-pub fn hello(server_name: Option<&[u8]>) -> Vec<u8> {
-    server_name.map(Hello::named).unwrap_or_default().bytes()
+/// A `ClientHello` of TLS 1.2 and 1.3 with this server name, which need not be a host; `None` sends no extension.
+pub fn client_hello(server_name: Option<&[u8]>) -> Vec<u8> {
+    server_name.map(ClientHello::named).unwrap_or_default().bytes()
 }

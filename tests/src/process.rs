@@ -1,16 +1,16 @@
-//! What the system knows about a process.
+//! Processor time and memory of a process.
 
 use std::fs;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The processor time of all threads so far. Unlike `stat` it counts nanoseconds.
+/// The processor time of all threads so far, in nanoseconds, unlike `stat`.
 pub fn cpu_time(pid: u32) -> Duration {
     threads(pid, |_| true)
 }
 
-/// The same of those threads of this process that have this name: a part of the product that runs here.
+/// The same for the threads of this process with this name: a part of the product that runs here.
 pub fn own_cpu_time(thread: &str) -> Duration {
     threads(std::process::id(), |name| name == thread)
 }
@@ -26,14 +26,14 @@ fn threads(pid: u32, counts: impl Fn(&str) -> bool) -> Duration {
     Duration::from_nanos(nanoseconds.sum())
 }
 
-/// The memory that is resident now (`VmRSS`), in KiB.
+/// The resident memory now (`VmRSS`), in KiB.
 pub fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// Lets this process, and what it starts from now on, open as many files as the system allows: Envoy keeps a connection to
+/// Raises the limit of open files of this process and its later children to the hard limit: Envoy keeps a connection to
 /// each of many origins for a while, and the stand-in has the other ends.
 pub fn allow_many_files() {
     let hard = getrlimit(Resource::Nofile).maximum;

@@ -1,6 +1,6 @@
-//! An Envoy with the plugin, the stand-in for the internet behind it, and ways to speak to it.
+//! An Envoy with the plugin, the stand-in for the internet behind it, and clients for it.
 //!
-//! One of these is shared by as many tests of a file as can take turns with its policy: starting Envoy costs a second,
+//! The tests of a file share one proxy and take turns with its policy where they can: starting Envoy costs a second,
 //! changing its policy some milliseconds.
 
 use std::collections::BTreeMap;
@@ -15,23 +15,23 @@ use weir_internet::StandIn;
 
 use crate::{http1, http2, tls};
 
-/// How often a VM hands over what it counted.
+/// How often a VM reports its counters.
 const TICK: Duration = Duration::from_secs(1);
-/// Long enough for a counter's next tick on a machine that is busy.
+/// Long enough for a counter's next tick on a busy machine.
 const COUNTERS: Duration = Duration::from_secs(10);
 const VMS: &str = "wasm.envoy.wasm.runtime.v8.";
 
-/// See the module.
+/// A running Envoy with the plugin and its origin.
 pub struct Proxy {
     /// Envoy.
     pub envoy: Running,
-    /// Where everything goes that is allowed.
+    /// The origin of every allowed request.
     pub internet: StandIn,
-    /// The certificate's folder, where the listener speaks TLS.
+    /// The certificate's folder, if the listener speaks TLS.
     tls: Option<TempDir>,
 }
 
-/// The value, or a failed test with the words made for a person.
+/// The value; an error fails the test with its message.
 #[track_caller]
 pub fn ok<T, E: Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
@@ -42,7 +42,7 @@ pub fn plugin() -> Plugin {
     ok(Plugin::chosen(weir_module::WASM))
 }
 
-/// The same as a file.
+/// The file of the same plugin.
 pub fn plugin_file() -> PathBuf {
     let path = plugin().path().map_or_else(|| PathBuf::from(weir_module::PATH), Path::to_owned);
     path.canonicalize().expect("the plugin")
@@ -53,8 +53,8 @@ pub fn launch() -> Launch {
     Launch::new(plugin())
 }
 
-/// The plugin's resource with this policy, and without one of its capabilities: Envoy answers such a hostcall with a failure,
-/// and tells nobody.
+/// The plugin's resource with this policy, without one of its capabilities: Envoy fails such a hostcall and logs
+/// nothing.
 pub fn resource_without(capability: &str, policy: &[u8]) -> Value {
     let plugin = plugin_file();
     let mut typed = ok(ecds::typed_config(&plugin, &Configuration::Text(policy.to_vec())));
@@ -63,7 +63,7 @@ pub fn resource_without(capability: &str, policy: &[u8]) -> Value {
     json!({"@type": type_url, "name": "weir", "typed_config": typed})
 }
 
-/// Takes one of the plugin's capabilities out of its typed config.
+/// Removes one of the plugin's capabilities from its typed config.
 pub fn withhold(typed: &mut Value, capability: &str) {
     let path = "/config/capability_restriction_config/allowed_capabilities";
     let allowed = typed.pointer_mut(path).and_then(Value::as_object_mut).expect("capabilities");
@@ -71,19 +71,19 @@ pub fn withhold(typed: &mut Value, capability: &str) {
 }
 
 impl Proxy {
-    /// With this policy, without TLS.
+    /// Starts one with this policy, without TLS.
     pub fn start(policy: &[u8]) -> Proxy {
         Proxy::with(launch().policy(policy))
     }
 
-    /// As that launch says, and with a stand-in.
+    /// Starts this launch, with a stand-in.
     pub fn with(launch: Launch) -> Proxy {
         let internet = ok(StandIn::start());
         let envoy = ok(launch.stand_in(internet.address()).start());
         Proxy { envoy, internet, tls: None }
     }
 
-    /// With this policy and a listener that speaks TLS.
+    /// Starts one with this policy and a listener that speaks TLS.
     pub fn start_tls(policy: &[u8]) -> Proxy {
         let folder = tempfile::tempdir().expect("a folder");
         let (certificate, key) = tls::certificate(folder.path());
@@ -92,7 +92,7 @@ impl Proxy {
         proxy
     }
 
-    /// Puts another policy in force.
+    /// Replaces the policy.
     #[track_caller]
     pub fn set_policy(&mut self, policy: &[u8]) {
         if let Err(error) = self.envoy.set_policy(policy) {
@@ -120,7 +120,7 @@ impl Proxy {
         http2::Connection::over(tls::dial_tls(self.envoy.address(), server_name, "h2"))
     }
 
-    /// A counter or gauge; one that Envoy does not show yet is zero.
+    /// A counter or gauge; zero if Envoy does not have it yet.
     pub fn stat(&self, name: &str) -> u64 {
         ok(self.envoy.stats(name)).get(name).copied().unwrap_or_default()
     }
@@ -134,7 +134,7 @@ impl Proxy {
             .collect()
     }
 
-    /// The counters once nothing is on its way to them any more: each VM hands over what it counted once a second.
+    /// The counters after every VM has reported: each reports once a second.
     pub fn settled_counters(&self) -> BTreeMap<String, u64> {
         let mut counters = self.counters();
         loop {
@@ -147,7 +147,7 @@ impl Proxy {
         }
     }
 
-    /// Waits until the counters have grown since `before` by exactly `growth`, and returns how they differ otherwise.
+    /// Waits until the counters have grown since `before` by exactly `growth`; the error says how they differ.
     pub fn counters_grew(&self, before: &BTreeMap<String, u64>, growth: &BTreeMap<String, u64>) -> Result<(), String> {
         let mut grown = BTreeMap::new();
         let reached = self.wait_for(|proxy| {
@@ -161,7 +161,7 @@ impl Proxy {
         if reached { Ok(()) } else { Err(format!("counters grew by {grown:?}, not by {growth:?}")) }
     }
 
-    /// Waits until something holds, which Envoy tells only when asked.
+    /// Polls until something holds.
     pub fn wait_for(&self, mut holds: impl FnMut(&Proxy) -> bool) -> bool {
         let end = Instant::now() + COUNTERS;
         while !holds(self) {
@@ -173,12 +173,12 @@ impl Proxy {
         true
     }
 
-    /// What must stay as it is while requests are served: how many VMs live, and how many were ever made.
+    /// The number of VMs that exist and that were ever created, which must not change while requests are served.
     pub fn vms(&self) -> BTreeMap<String, u64> {
         ok(self.envoy.stats(VMS))
     }
 
-    /// Lines by which Envoy or the plugin tell of a trap, or of a request that could not be read.
+    /// Log lines in which Envoy or the plugin report a trap, or a request that could not be read.
     pub fn signs_of_a_trap(&self) -> Vec<String> {
         let bad = |message: &str| {
             message.contains("Function: proxy_on_")

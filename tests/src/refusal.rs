@@ -1,11 +1,11 @@
-//! What a refused client must get, written down from the contract (docs/reasons.md) and not from the code.
+//! What a refused client must receive, derived from the contract (docs/reasons.md) and not from the code.
 
 use serde_json::{Value, json};
 use weir_policy::{Policy, Report, Request};
 
 use crate::{Answer, Failures};
 
-/// Every reason, and the coarser word of `x-proxy-error` for it.
+/// Every reason, with its coarser value of `x-proxy-error`.
 pub const REASONS: [(&str, &str); 14] = [
     ("access-off", "blocked-by-policy"),
     ("authority-invalid", "blocked-by-policy"),
@@ -23,21 +23,21 @@ pub const REASONS: [(&str, &str); 14] = [
     ("tls-name-mismatch", "blocked-by-policy"),
 ];
 
-/// `x-weir-decision`, taken apart (RFC 9651): an item and its parameters.
+/// A parsed `x-weir-decision` header (RFC 9651): an item and its parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Decision {
+pub struct DecisionHeader {
     /// `allow`, `deny` or `would-deny`.
     pub outcome: String,
-    /// `reason`, `host`, `method`, `rule`, as far as they are there, unquoted.
+    /// `reason`, `host`, `method`, `rule` and the like, if present, unquoted.
     pub parameters: Vec<(String, String)>,
 }
 
-impl Decision {
-    /// Reads a header; `None` where it is not one item with parameters that are tokens or strings.
-    pub fn parse(header: &str) -> Option<Decision> {
+impl DecisionHeader {
+    /// Parses a header; `None` if it is not one item with parameters that are tokens or strings.
+    pub fn parse(header: &str) -> Option<DecisionHeader> {
         let end = header.find(';').unwrap_or(header.len());
         let (outcome, mut rest) = header.split_at(end);
-        let mut decision = Decision { outcome: token(outcome)?, parameters: Vec::new() };
+        let mut decision = DecisionHeader { outcome: token(outcome)?, parameters: Vec::new() };
         while !rest.is_empty() {
             let parameter = rest.strip_prefix("; ")?;
             let (name, value) = parameter.split_once('=')?;
@@ -65,7 +65,7 @@ fn token(text: &str) -> Option<String> {
     (begins && text.bytes().all(allowed)).then(|| text.to_owned())
 }
 
-/// The string that begins after a quote, and what follows the quote that ends it.
+/// The string after an opening quote, and what follows its closing quote.
 fn string(quoted: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = quoted.char_indices();
@@ -83,12 +83,12 @@ fn string(quoted: &str) -> Option<(String, &str)> {
     None
 }
 
-/// Notes whatever is wrong with the refusal of `request` for `reason` by `policy`. `request` is what a filter sees, as the
-/// decision takes it.
+/// Notes everything wrong with the refusal of `request` for `reason` by `policy`. `request` is what the plugin sees, as
+/// the decision receives it.
 pub fn check(failures: &Failures, id: &str, answer: &Answer, reason: &str, policy: &Policy, request: &Request<'_>) {
     failures.same(id, "status", &403, &answer.status);
     let header = answer.header("x-weir-decision").unwrap_or_default();
-    let Some(decision) = Decision::parse(header) else {
+    let Some(decision) = DecisionHeader::parse(header) else {
         failures.add(id, format_args!("x-weir-decision is {header:?}"));
         return;
     };
@@ -99,7 +99,7 @@ pub fn check(failures: &Failures, id: &str, answer: &Answer, reason: &str, polic
     failures.same(id, "content-type", &Some("application/problem+json"), &answer.header("content-type"));
     failures.same(id, "cache-control", &Some("no-store"), &answer.header("cache-control"));
 
-    // What the policy crate would have told, which its own tests check word by word: nothing may change on the way.
+    // The report of the policy crate, which its own tests check word by word: nothing may change on the way.
     let native = policy.decide(request);
     let report = Report::new(policy, request, &native);
     failures.same(id, "x-weir-decision", &report.header().as_str(), &header);
@@ -117,12 +117,12 @@ pub fn check(failures: &Failures, id: &str, answer: &Answer, reason: &str, polic
         &answer.header("content-length"),
     );
     let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else {
-        return failures.add(id, format_args!("the body is no JSON: {:?}", answer.text()));
+        return failures.add(id, format_args!("the body is not JSON: {:?}", answer.text()));
     };
     check_body(failures, id, &body, &decision, policy.name());
 }
 
-fn check_body(failures: &Failures, id: &str, body: &Value, decision: &Decision, policy: &str) {
+fn check_body(failures: &Failures, id: &str, body: &Value, decision: &DecisionHeader, policy: &str) {
     let reason = decision.get("reason").unwrap_or_default();
     let mut expected = json!({
         "type": format!("urn:weir:denied:{reason}"),
@@ -130,7 +130,7 @@ fn check_body(failures: &Failures, id: &str, body: &Value, decision: &Decision, 
         "status": 403,
         "reason": reason,
     });
-    // With `"detail": "minimal"` that is all, in header and body alike.
+    // With `"detail": "minimal"` header and body contain no more.
     if decision.get("host").is_some() || body.get("detail").is_some() {
         let detail = body["detail"].as_str().unwrap_or_default();
         failures.check(id, detail.contains("deliberate") && detail.len() > 40, format_args!("detail: {detail:?}"));
@@ -149,8 +149,9 @@ mod tests {
     use weir_policy::Reason;
 
     #[test]
-    fn the_header_is_taken_apart() {
-        let decision = Decision::parse(r#"deny; reason=ip-literal; host="a\"b\\; rule=\"x\""; method="G;T""#).unwrap();
+    fn the_header_is_parsed() {
+        let decision =
+            DecisionHeader::parse(r#"deny; reason=ip-literal; host="a\"b\\; rule=\"x\""; method="G;T""#).unwrap();
         assert_eq!(decision.outcome, "deny");
         assert_eq!(decision.get("host"), Some("a\"b\\; rule=\"x\""));
         assert_eq!(decision.get("method"), Some("G;T"));
@@ -164,7 +165,7 @@ mod tests {
             "de ny",
             "deny; host=\"\u{7f}\"",
         ] {
-            assert_eq!(Decision::parse(broken), None, "{broken}");
+            assert_eq!(DecisionHeader::parse(broken), None, "{broken}");
         }
     }
 

@@ -1,6 +1,6 @@
-//! TLS to the proxy itself: a certificate made for the run, and a client that says any server name, or none.
+//! TLS to the proxy itself: a certificate generated for the run, and a client that sends any server name, or none.
 //!
-//! The client checks no certificate: what Envoy believes about the name is under test here, not what the client does.
+//! The client checks no certificate: these tests are about how Envoy treats the name, not about the client.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,12 +26,12 @@ pub fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     (certificate, key)
 }
 
-/// A TLS connection with this server name (empty: none is sent), speaking `protocol` (`h2` or `http/1.1`).
+/// A TLS connection with this server name (empty: none), speaking `protocol` (`h2` or `http/1.1`).
 pub fn dial_tls(address: SocketAddr, server_name: &str, protocol: &str) -> Box<dyn Stream> {
     over(Box::new(dial(address)), server_name, protocol)
 }
 
-/// The same over a stream that is already there.
+/// The same over an existing stream.
 pub fn over(stream: Box<dyn Stream>, server_name: &str, protocol: &str) -> Box<dyn Stream> {
     let provider = Arc::new(ring::default_provider());
     let checks = Arc::new(Anything(provider.signature_verification_algorithms));
@@ -39,10 +39,10 @@ pub fn over(stream: Box<dyn Stream>, server_name: &str, protocol: &str) -> Box<d
     Box::new(StreamOwned::new(client(config, server_name, protocol), stream))
 }
 
-/// The same for a client that trusts only the certificates of this authority (PEM), as a client of users does.
-pub fn trusting(stream: Box<dyn Stream>, server_name: &str, protocol: &str, authority: &str) -> Box<dyn Stream> {
+/// The same for a client that trusts only the certificates of this CA (PEM), as a user's client does.
+pub fn trusting(stream: Box<dyn Stream>, server_name: &str, protocol: &str, ca: &str) -> Box<dyn Stream> {
     let mut roots = RootCertStore::empty();
-    let certificate = CertificateDer::from_pem_slice(authority.as_bytes()).expect("a certificate");
+    let certificate = CertificateDer::from_pem_slice(ca.as_bytes()).expect("a certificate");
     roots.add(certificate).expect("a root");
     let config = config(Arc::new(ring::default_provider())).with_root_certificates(roots).with_no_client_auth();
     Box::new(StreamOwned::new(client(config, server_name, protocol), stream))
@@ -52,7 +52,7 @@ fn client(mut config: ClientConfig, server_name: &str, protocol: &str) -> Client
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     config.enable_sni = !server_name.is_empty();
     let name = if server_name.is_empty() { "unused.example" } else { server_name };
-    let name = ServerName::try_from(name.to_owned()).unwrap_or_else(|_| panic!("{name:?} is no server name"));
+    let name = ServerName::try_from(name.to_owned()).unwrap_or_else(|_| panic!("{name:?} is not a server name"));
     ClientConnection::new(Arc::new(config), name).expect("a client")
 }
 
@@ -60,7 +60,7 @@ fn config(provider: Arc<CryptoProvider>) -> ConfigBuilder<ClientConfig, WantsVer
     ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("protocol versions")
 }
 
-/// Takes every certificate.
+/// Accepts every certificate.
 #[derive(Debug)]
 struct Anything(WebPkiSupportedAlgorithms);
 

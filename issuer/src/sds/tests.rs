@@ -17,12 +17,12 @@ use crate::message::{
 use crate::stats::Stats;
 use crate::{Issuer, Options};
 
-struct Place {
+struct Setup {
     issuer: Issuer,
     _folder: TempDir,
 }
 
-impl Place {
+impl Setup {
     fn new(options: &Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca = CertificateAuthority::create(&folder.path().join("ca"), options).unwrap();
@@ -102,8 +102,8 @@ async fn serves(channel: &Channel, name: &str) {
 
 #[tokio::test]
 async fn odd_names_are_refused_one_by_one() {
-    let place = Place::new(&Options::default());
-    let channel = place.connect().await;
+    let setup = Setup::new(&Options::default());
+    let channel = setup.connect().await;
     let long = "a".repeat(100_000);
     let odd = [
         "",
@@ -135,7 +135,7 @@ async fn odd_names_are_refused_one_by_one() {
     assert_eq!(answer.removed_resources, odd);
     let given: Vec<&str> = answer.resources.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(given, ["good.example", "xn--bcher-kva.example"]);
-    assert_eq!(place.issuer.stats().refused, odd.len() as u64);
+    assert_eq!(setup.issuer.stats().refused, odd.len() as u64);
 
     // The other protocol omits them, and the stream stays open.
     let (requests, mut answers) = whole(&channel).await;
@@ -145,21 +145,21 @@ async fn odd_names_are_refused_one_by_one() {
 
 #[tokio::test]
 async fn a_name_outside_the_constraints_is_refused() {
-    let place = Place::new(&Options { name_constraints: vec!["example.com".into()], ..Options::default() });
-    let channel = place.connect().await;
+    let setup = Setup::new(&Options { name_constraints: vec!["example.com".into()], ..Options::default() });
+    let channel = setup.connect().await;
     let (requests, mut answers) = delta(&channel).await;
     requests.send(subscribe(["a.example.org", "a.example.com"])).await.unwrap();
     let answer = answers.message().await.unwrap().unwrap();
     assert_eq!(answer.removed_resources, ["a.example.org"]);
     assert_eq!(answer.resources.len(), 1);
-    let stats = place.issuer.stats();
+    let stats = setup.issuer.stats();
     assert_eq!((stats.minted, stats.refused, stats.failed), (1, 1, 0));
 }
 
 #[tokio::test]
 async fn too_much_at_once_ends_the_stream_alone() {
-    let place = Place::new(&Options::default());
-    let channel = place.connect().await;
+    let setup = Setup::new(&Options::default());
+    let channel = setup.connect().await;
 
     let (requests, mut answers) = delta(&channel).await;
     requests.send(subscribe(["a".repeat(10 << 20)])).await.unwrap();
@@ -184,7 +184,7 @@ async fn too_much_at_once_ends_the_stream_alone() {
     let wrong = open::<DiscoveryRequest, DiscoveryResponse>(&channel, "/grpc.health.v1.Health/Watch").await;
     assert_eq!(wrong.unwrap_err().code(), Code::Unimplemented);
     serves(&channel, "two.example").await;
-    assert_eq!(place.issuer.stats().minted, 2);
+    assert_eq!(setup.issuer.stats().minted, 2);
 }
 
 /// A `DiscoveryRequest` whose names need not be UTF-8.
@@ -196,27 +196,27 @@ struct Bytes {
 
 #[tokio::test]
 async fn what_is_no_message_and_no_http_ends_alone() {
-    let place = Place::new(&Options::default());
-    let channel = place.connect().await;
+    let setup = Setup::new(&Options::default());
+    let channel = setup.connect().await;
     let (requests, mut answers) = open::<Bytes, DiscoveryResponse>(&channel, STREAM_SECRETS).await.unwrap();
     requests.send(Bytes { names: vec![b"\xff\xfe".to_vec()] }).await.unwrap();
     assert!(!matches!(answers.message().await, Ok(Some(_))));
 
     let zeros = vec![0; 100_000];
     for noise in [&b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..], &zeros, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff"] {
-        let mut stream = UnixStream::connect(place.issuer.socket()).unwrap();
+        let mut stream = UnixStream::connect(setup.issuer.socket()).unwrap();
         let _ = stream.write_all(noise);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let _ = stream.read_to_end(&mut Vec::new());
     }
     serves(&channel, "one.example").await;
-    assert_eq!(place.issuer.stats().minted, 1);
+    assert_eq!(setup.issuer.stats().minted, 1);
 }
 
 #[tokio::test]
 async fn whoever_does_not_read_gets_little_made_and_holds_up_nobody() {
-    let place = Place::new(&Options::default());
-    let channel = place.connect().await;
+    let setup = Setup::new(&Options::default());
+    let channel = setup.connect().await;
     let mut held = Vec::new();
     for stream in 0..3 {
         let (requests, answers) = delta(&channel).await;
@@ -224,13 +224,13 @@ async fn whoever_does_not_read_gets_little_made_and_holds_up_nobody() {
         held.push((requests, answers));
     }
     for number in 0..100 {
-        serves(&place.connect().await, &format!("other{number}.example")).await;
+        serves(&setup.connect().await, &format!("other{number}.example")).await;
     }
-    let before = place.issuer.stats().minted;
+    let before = setup.issuer.stats().minted;
     assert!(before < 5000, "{before}");
     // The connection's flow-control window is full, so waiting changes nothing.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(place.issuer.stats().minted < 5000, "{}", place.issuer.stats());
+    assert!(setup.issuer.stats().minted < 5000, "{}", setup.issuer.stats());
     // The client gets everything once it reads.
     let (_requests, mut answers) = held.pop().unwrap();
     let mut given = 0;
@@ -241,8 +241,8 @@ async fn whoever_does_not_read_gets_little_made_and_holds_up_nobody() {
 
 #[tokio::test]
 async fn streams_are_counted_and_end_with_their_client() {
-    let place = Place::new(&Options::default());
-    let channel = place.connect().await;
+    let setup = Setup::new(&Options::default());
+    let channel = setup.connect().await;
     let mut held = Vec::new();
     for number in 0..1000 {
         let (requests, mut answers) = whole(&channel).await;
@@ -250,21 +250,21 @@ async fn streams_are_counted_and_end_with_their_client() {
         answers.message().await.unwrap().unwrap();
         held.push((requests, answers));
     }
-    let stats = place.issuer.stats();
+    let stats = setup.issuer.stats();
     assert_eq!((stats.streams, stats.minted, stats.cached), (1000, 1000, 1000), "{stats}");
     drop(held);
     drop(channel);
-    place.until(|stats| stats.streams == 0).await;
+    setup.until(|stats| stats.streams == 0).await;
 
     // The cache still holds the leaves for the next Envoy.
-    serves(&place.connect().await, "n0.example").await;
-    assert_eq!(place.issuer.stats().minted, 1000);
+    serves(&setup.connect().await, "n0.example").await;
+    assert_eq!(setup.issuer.stats().minted, 1000);
 }
 
 #[tokio::test]
 async fn a_whole_subscription_is_answered_when_it_changes() {
-    let place = Place::new(&Options::default());
-    let channel = place.connect().await;
+    let setup = Setup::new(&Options::default());
+    let channel = setup.connect().await;
     let (requests, mut answers) = whole(&channel).await;
     requests.send(ask(["a.example"], "")).await.unwrap();
     let first = answers.message().await.unwrap().unwrap();
@@ -280,6 +280,6 @@ async fn a_whole_subscription_is_answered_when_it_changes() {
     assert_ne!(second.version_info, first.version_info);
     requests.send(ask(["c.example"], &second.nonce)).await.unwrap();
     assert_eq!(names(&answers.message().await.unwrap().unwrap()), ["c.example"]);
-    let stats = place.issuer.stats();
+    let stats = setup.issuer.stats();
     assert_eq!((stats.minted, stats.rejected), (3, 1), "{stats}");
 }

@@ -1,23 +1,23 @@
-//! What somebody sends to get past the proxy, byte for byte, and what becomes of it.
+//! What an attacker sends to get past the proxy, byte for byte, and how Envoy must answer.
 
 use serde::Deserialize;
 
-/// One connection: everything is sent at once, and nothing follows.
+/// One connection: the client sends all bytes without waiting, and nothing after them.
 #[derive(Debug, Deserialize)]
 pub struct Attack {
     /// Unique in its table.
     pub id: String,
-    /// The bytes, in pieces that are sent one after the other: text, or `{"repeat": text, "times": n}`.
+    /// The bytes, in consecutive pieces: text, or `{"repeat": text, "times": n}`.
     send: Vec<Piece>,
-    /// The answers in order: a status, and the reason's code where it is the plugin that refused; `silence` where the
-    /// connection stays open without one.
+    /// The answers in order: a status, with the reason's code if the plugin refused; `silence` if the connection stays
+    /// open without an answer.
     pub answers: Vec<String>,
     /// What may reach an origin, in order: method, host and path.
     pub reaches: Vec<String>,
-    /// Cases of the survey, by their ids, that this one is too: see `survey.json`.
+    /// The ids of the survey's cases (see `survey.json`) that this case covers too.
     #[serde(default)]
     pub survey: Vec<String>,
-    /// Why it could work.
+    /// Why the attack could work.
     pub reason: String,
 }
 

@@ -1,4 +1,4 @@
-//! Bytes as the tables write them: text, hexadecimal, repetition, concatenation.
+//! Bytes in the notation of the tables: text, hexadecimal, repetition, concatenation.
 
 use std::ops::Deref;
 

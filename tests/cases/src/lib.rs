@@ -1,18 +1,12 @@
-//! The case tables of `tests/data`, typed: one set of cases, run natively, on wasm32, through the
-//! filter's entry points on a fake host, and through real Envoy. The tables are embedded, so that
-//! they are there on wasm32 too.
+//! The case tables of `tests/data`, typed: one set of cases that runs natively, on wasm32, through the filter's entry
+//! points on a fake host, and through real Envoy. The tables are embedded, so that wasm32 has them too.
 //!
-//! Each case says in `reason` why it must come out so, and in `not_over` which way cannot express it.
-#![allow(
-    clippy::missing_panics_doc,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a table that cannot be read fails its test"
-)]
+//! Each case gives the cause of its expectation in `reason`, and lists in `not_over` the ways that cannot express it.
+#![allow(clippy::missing_panics_doc, clippy::expect_used, clippy::panic, reason = "an unreadable table fails its test")]
 
 mod attack;
 mod bytes;
-mod hello;
+mod client_hello;
 mod request;
 mod rule;
 mod tls;
@@ -24,23 +18,23 @@ use serde_json::Value;
 
 pub use attack::Attack;
 pub use bytes::Bytes;
-pub use hello::{Hello, HelloCase};
+pub use client_hello::{ClientHello, ClientHelloCase};
 pub use request::{Framing, OVERRIDES, RequestCase};
 pub use rule::ExpectedRule;
 pub use tls::{TlsCase, TlsGroup};
 
-/// A table: what it is about, and its cases.
+/// A table: its subject and its cases.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table<T> {
-    /// What the table is about.
+    /// The subject of the table.
     pub about: String,
     /// Its cases, or groups of cases.
     #[serde(alias = "groups")]
     pub cases: Vec<T>,
 }
 
-/// One authority and what it must be read as.
+/// One authority and how it must be parsed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorityCase {
@@ -48,19 +42,19 @@ pub struct AuthorityCase {
     pub id: String,
     /// The bytes of `:authority`.
     pub input: Bytes,
-    /// What it is.
+    /// The expected parse.
     pub expect: AuthorityExpectation,
-    /// Ways in which the case cannot be run, and why.
+    /// The ways that cannot run the case, and why.
     #[serde(default)]
     pub not_over: BTreeMap<String, String>,
-    /// Cases of the survey, by their ids, that this one is too: see `survey.json`.
+    /// The ids of the survey's cases (see `survey.json`) that this case covers too.
     #[serde(default)]
     pub survey: Vec<String>,
     /// Why.
     pub reason: String,
 }
 
-/// What an authority must be read as.
+/// How an authority must be parsed.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum AuthorityExpectation {
@@ -72,23 +66,23 @@ pub enum AuthorityExpectation {
         kind: String,
         /// The host in its normal form.
         host: Bytes,
-        /// The port that is written.
+        /// The port, if written.
         port: Option<u16>,
     },
 }
 
-/// A policy and what it decides.
+/// A policy and its decisions.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionGroup {
     /// A stable name.
     pub id: String,
-    /// What the group is about.
+    /// The subject of the group.
     #[serde(default)]
     pub about: String,
     /// The policy as a JSON value.
     policy: Option<Value>,
-    /// The policy exactly as it is.
+    /// The policy as exact bytes.
     policy_text: Option<Bytes>,
     /// The requests.
     pub cases: Vec<DecisionCase>,
@@ -105,7 +99,7 @@ impl DecisionGroup {
     }
 }
 
-/// One request and what must be decided.
+/// One request and its expected decision.
 #[derive(Debug, Deserialize)]
 pub struct DecisionCase {
     /// A stable name.
@@ -118,13 +112,13 @@ pub struct DecisionCase {
     /// The rule that the decision must name.
     #[serde(default)]
     pub rule: ExpectedRule,
-    /// Ways in which the case cannot be run, and why.
+    /// The ways that cannot run the case, and why.
     #[serde(default)]
     pub not_over: BTreeMap<String, String>,
-    /// Cases of the survey, by their ids, that this one is too: see `survey.json`.
+    /// The ids of the survey's cases (see `survey.json`) that this case covers too.
     #[serde(default)]
     pub survey: Vec<String>,
-    /// Why it must be decided so.
+    /// Why this is the right decision.
     pub reason: String,
 }
 
@@ -136,15 +130,15 @@ pub struct RefusedPolicy {
     pub id: String,
     /// The document.
     pub document: Bytes,
-    /// Every mistake that must be reported.
+    /// The mistakes that must be reported.
     pub mistakes: Vec<ExpectedMistake>,
-    /// More mistakes may be reported.
+    /// Whether more mistakes may be reported.
     #[serde(default)]
     pub at_least: bool,
-    /// What no message may hold, such as a line break.
+    /// What no message may contain, such as a line break.
     #[serde(default)]
     pub lacks: Vec<String>,
-    /// Cases of the survey, by their ids, that this one is too: see `survey.json`.
+    /// The ids of the survey's cases (see `survey.json`) that this case covers too.
     #[serde(default)]
     pub survey: Vec<String>,
     /// Why.
@@ -155,10 +149,9 @@ pub struct RefusedPolicy {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedMistake {
-    /// Where; `None` where it is not compared.
+    /// The place; `None` if it is not compared.
     pub place: Option<String>,
-    /// What the message holds; what begins with a quote is compared exactly, other words without
-    /// regard to case.
+    /// Fragments of the message; one that begins with a quote is compared exactly, any other without regard to case.
     pub contains: Vec<String>,
 }
 
@@ -181,7 +174,7 @@ pub struct AcceptedPolicy {
     pub id: String,
     /// The document.
     pub document: Bytes,
-    /// Another document that decides every request alike.
+    /// Another document with the same decision on every request.
     pub same_as: Option<Bytes>,
     /// Why.
     pub reason: String,
@@ -199,7 +192,7 @@ pub fn decisions() -> Vec<DecisionGroup> {
     groups
 }
 
-/// `tests/data/survey.json`: what other systems decided wrongly.
+/// `tests/data/survey.json`: requests that other systems decided wrongly.
 pub fn survey() -> Vec<DecisionGroup> {
     read("survey.json", include_str!("../../data/survey.json"))
 }
@@ -209,9 +202,9 @@ pub fn tls() -> Vec<TlsGroup> {
     read("tls.json", include_str!("../../data/tls.json"))
 }
 
-/// `tests/data/hellos.json`.
-pub fn hellos() -> Vec<HelloCase> {
-    read("hellos.json", include_str!("../../data/hellos.json"))
+/// `tests/data/client-hellos.json`.
+pub fn client_hellos() -> Vec<ClientHelloCase> {
+    read("client-hellos.json", include_str!("../../data/client-hellos.json"))
 }
 
 /// `tests/data/attacks.json`.

@@ -1,14 +1,14 @@
-//! The request of a decision case, and the same as `weir-policy` takes it.
+//! The request of a decision case, and its conversion to a request of `weir-policy`.
 
 use serde::Deserialize;
 use weir_policy::{Request, Transport};
 
 use crate::bytes::Bytes;
 
-/// Headers by which a client asks an origin to take a request for another method.
+/// Headers with which a client asks an origin to treat a request as one with another method.
 pub const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
-/// The request of a case, with what is absent from the table filled in by its accessors.
+/// The request of a case; its accessors supply defaults for what the table omits.
 #[derive(Debug, Deserialize)]
 pub struct RequestCase {
     method: Option<Bytes>,
@@ -17,17 +17,17 @@ pub struct RequestCase {
     /// Further headers, in order, names in lower case.
     #[serde(default)]
     pub headers: Vec<(String, Bytes)>,
-    /// The request carries, or may carry, a body.
+    /// Whether the request carries, or may carry, a body.
     #[serde(default)]
     pub body: bool,
     framing: Option<Framing>,
-    /// The protocol of an upgrade that is asked for.
+    /// The protocol of a requested upgrade.
     pub upgrade: Option<String>,
-    /// The server name of the TLS connection on which the request came.
+    /// The server name of the TLS connection that carried the request.
     pub tls: Option<Bytes>,
-    /// What HTTP/1.1 sends, byte for byte, where that is more than the parts above; Envoy makes these of it.
+    /// What HTTP/1.1 sends, byte for byte, where the parts above cannot express it; Envoy derives them from it.
     pub bytes: Option<Bytes>,
-    /// The same for HTTP/2: its fields in their order.
+    /// The same for HTTP/2: its fields in order.
     pub fields: Option<Vec<(String, Bytes)>>,
 }
 
@@ -51,12 +51,12 @@ impl RequestCase {
         self.method.as_deref().unwrap_or(b"GET")
     }
 
-    /// `:authority`; `None` where the request has none at all.
+    /// `:authority`; `None` if the request has none.
     pub fn authority(&self) -> Option<&[u8]> {
         self.authority.as_deref()
     }
 
-    /// `:path` with its query; `None` where the request has none.
+    /// `:path` with its query; `None` if the request has none.
     pub fn path(&self) -> Option<&[u8]> {
         match &self.path {
             Some(path) => Some(path),
@@ -70,7 +70,7 @@ impl RequestCase {
         self.framing.or(self.body.then_some(Framing::Length))
     }
 
-    /// The request as the decision takes it, read from the headers that Envoy would show.
+    /// The request as the decision receives it, read from the headers that Envoy would pass to the plugin.
     pub fn to_request(&self) -> Request<'_> {
         let pseudo = [
             (":method", Some(self.method())),

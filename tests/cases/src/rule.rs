@@ -1,14 +1,14 @@
-//! The rule that a decision of the tables must name.
+//! The rule that a case expects a decision to name: absent, `null` or a label, which must stay three different things.
 
 use serde::Deserialize;
 
 /// The rule that a decision must name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub enum ExpectedRule {
-    /// Not compared: absent from the table.
+    /// The case does not compare it: absent from the table.
     #[default]
     Any,
-    /// None: `null` in the table.
+    /// No rule: `null` in the table.
     None,
     /// This label.
     Label(String),

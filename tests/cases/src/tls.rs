@@ -1,4 +1,4 @@
-//! TLS connections that nobody opens, and what must be decided about them.
+//! Connections under TLS passthrough, and their expected decisions.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use weir_policy::Request;
 use crate::bytes::Bytes;
 use crate::rule::ExpectedRule;
 
-/// A policy and what it decides.
+/// A policy and its decisions.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsGroup {
     /// A stable name.
     pub id: String,
-    /// What the group is about.
+    /// The subject of the group.
     pub about: String,
     /// The policy.
     pub policy: Value,
@@ -29,9 +29,9 @@ pub struct TlsGroup {
 pub struct TlsCase {
     /// A stable name.
     pub id: String,
-    /// The name in the hello; empty for none.
+    /// The name in the `ClientHello`; empty for none.
     pub server_name: Bytes,
-    /// The port; 0 where nobody can tell.
+    /// The port; 0 if it is unknown.
     #[serde(default = "https")]
     pub port: u16,
     /// `allow` or a reason's code.
@@ -39,15 +39,15 @@ pub struct TlsCase {
     /// The rule that the decision must name.
     #[serde(default)]
     pub rule: ExpectedRule,
-    /// Ways in which the case cannot be run, and why.
+    /// The ways that cannot run the case, and why.
     #[serde(default)]
     pub not_over: BTreeMap<String, String>,
-    /// Why it must be decided so.
+    /// Why this is the right decision.
     pub reason: String,
 }
 
 impl TlsCase {
-    /// The connection as the decision takes it.
+    /// The connection as the decision receives it.
     pub fn to_request(&self) -> Request<'_> {
         Request::tls_passthrough(&self.server_name, self.port)
     }

@@ -1,4 +1,4 @@
-//! No case is lost: `tests/data/counts.json` says how many there are of each kind, and a number there only grows.
+//! No case is lost: `tests/data/counts.json` counts the cases of each kind, and a count only grows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,11 @@ struct Counts {
     _about: String,
     /// Cases of each table.
     tables: BTreeMap<String, usize>,
-    /// Cases of each class of the survey, wherever they stand.
+    /// Cases of each class of the survey, across all tables.
     survey: BTreeMap<String, usize>,
 }
 
-/// Each kind of case with how many there are, as counts.json writes it.
+/// The number of cases of each kind, in the form of counts.json.
 fn count<'n>(names: impl IntoIterator<Item = &'n str>) -> BTreeMap<String, usize> {
     names.into_iter().fold(BTreeMap::new(), |mut counts, name| {
         *counts.entry(name.to_owned()).or_default() += 1;
@@ -33,7 +33,7 @@ fn no_case_is_lost() {
     let (decisions, survey) = (weir_cases::decisions(), weir_cases::survey());
     let (authorities, attacks) = (weir_cases::authorities(), weir_cases::attacks());
     let (refused, accepted) = (weir_cases::refused_policies(), weir_cases::accepted_policies());
-    let (tls, hellos) = (weir_cases::tls(), weir_cases::hellos());
+    let (tls, client_hellos) = (weir_cases::tls(), weir_cases::client_hellos());
 
     let (all, of_survey) = (ids(&decisions), ids(&survey));
     let tables = [
@@ -41,7 +41,7 @@ fn no_case_is_lost() {
         ("attacks", attacks.len()),
         ("authorities", authorities.len()),
         ("decisions", all.len() - of_survey.len()),
-        ("hellos", hellos.len()),
+        ("client-hellos", client_hellos.len()),
         ("refused-policies", refused.len()),
         ("survey", of_survey.len()),
         ("tls", tls.iter().map(|group| group.cases.len()).sum()),
@@ -54,10 +54,10 @@ fn no_case_is_lost() {
         .chain(refused.iter().flat_map(|case| &case.survey));
     let of_survey: Vec<&String> = of_survey.iter().chain(elsewhere).collect();
     let distinct: BTreeSet<_> = of_survey.iter().collect();
-    assert_eq!(distinct.len(), of_survey.len(), "a case of the survey stands twice");
+    assert_eq!(distinct.len(), of_survey.len(), "a case of the survey is covered twice");
     let classes = count(of_survey.iter().map(|id| id.rsplit_once('-').expect("a class and a number").0));
 
-    let differ = "a case is missing, or is new: then raise its number in tests/data/counts.json";
+    let differ = "a case is missing, or is new; for a new case raise the number in tests/data/counts.json";
     assert_eq!(counts.tables, tables, "{differ}");
     assert_eq!(counts.survey, classes, "{differ}");
     assert!(distinct.len() >= 384, "the survey had 384 cases");

@@ -1,4 +1,4 @@
-"""Cuts Istio's CRDs down to what tests/src/istio/schema.rs reads: python3 trim.py istio-crds.yaml
+"""Reduces Istio's CRDs to what tests/e2e/istio/schema.rs reads: python3 trim.py istio-crds.yaml
 
 Keeps the structural schema of `spec` of the kinds in envoy/istio/, one file each. Leaves out prose, `status` and the
 CEL rules (x-kubernetes-validations), which nothing here evaluates.

@@ -1,4 +1,4 @@
-//! The policy inside a tunnel.
+//! The policy applies inside a tunnel.
 
 use weir_tests::connect;
 
@@ -13,20 +13,20 @@ fn methods_over_http1() {
     passed(get(&mut inside, "example.com", "/one"));
     let one = only(proxy.internet.take_received());
     assert_eq!((&*one.method, &*one.host, &*one.path), ("GET", "example.com", "/one"));
-    assert_eq!(one.transport.server_name.as_deref(), Some("example.com"));
+    assert_eq!(one.arrival.server_name.as_deref(), Some("example.com"));
     for method in REFUSED.into_iter().chain(["get"]) {
-        // On the connection that is there: the refusal of one request ends nothing.
+        // On the same connection: the refusal of one request does not close it.
         refused(inside.exchange(method.as_bytes(), &request(method, "example.com", "/two")), "method-not-allowed");
     }
     origin_saw_nothing(&proxy);
     passed(get(&mut inside, "example.com", "/three"));
-    // A body does not get past the decision either.
+    // A body does not bypass the decision either.
     let body = b"POST /four HTTP/1.1\r\nhost: example.com\r\ncontent-length: 6\r\n\r\nsecret";
     refused(proxy.http1("example.com").exchange(b"POST", body), "method-not-allowed");
     assert_eq!(only(proxy.internet.take_received()).path, "/three");
 }
 
-/// The end of the connection inside is the end of the tunnel, and must not overtake the answer.
+/// The end of the inner connection ends the tunnel, and must not overtake the answer.
 #[test]
 fn an_answer_comes_before_the_end_that_was_asked_for() {
     let proxy = Inspecting::start(READ_ONLY);
@@ -48,18 +48,18 @@ fn methods_over_http2() {
     let mut inside = proxy.http2("example.com");
     passed(inside.exchange(&fields("GET", "example.com", "/one")));
     let one = only(proxy.internet.take_received());
-    assert_eq!((&*one.path, &*one.transport.protocol), ("/one", "HTTP/2.0"));
+    assert_eq!((&*one.path, &*one.arrival.protocol), ("/one", "HTTP/2.0"));
     for method in REFUSED.into_iter().chain(["get"]) {
         refused(inside.exchange(&fields(method, "example.com", "/two")), "method-not-allowed");
     }
     origin_saw_nothing(&proxy);
-    // What the client calls the scheme does not take TLS away.
+    // The client's `:scheme` does not disable TLS.
     let mut cleartext = fields("GET", "example.com", "/three");
     cleartext.retain(|(name, _)| *name != b":scheme");
     cleartext.insert(1, (b":scheme", b"http"));
     passed(inside.exchange(&cleartext));
     let three = only(proxy.internet.take_received());
-    assert_eq!(three.transport.server_name.as_deref(), Some("example.com"));
+    assert_eq!(three.arrival.server_name.as_deref(), Some("example.com"));
 }
 
 #[test]
@@ -67,11 +67,11 @@ fn a_forbidden_name_gets_no_tunnel() {
     let proxy = Inspecting::start(READ_ONLY);
     refused(proxy.connect("evil.example:443"), "domain-not-allowed");
     refused(proxy.connect("example.com:8443"), "port-not-allowed");
-    // pip asks like this, and means it.
+    // pip sends CONNECT like this.
     let mut old = weir_tests::http1::Connection::open(proxy.envoy.address());
     let opened = old.exchange(b"CONNECT", b"CONNECT example.com:443 HTTP/1.0\r\n\r\n");
     assert_eq!(opened.status(), Some(200), "{opened}");
-    let inside = weir_tests::tls::trusting(old.into_stream(), "example.com", "http/1.1", &proxy.authority);
+    let inside = weir_tests::tls::trusting(old.into_stream(), "example.com", "http/1.1", &proxy.ca_pem);
     passed(get(&mut Connection::over(inside), "example.com", "/pip"));
     assert_eq!(only(proxy.internet.take_received()).path, "/pip");
 }
@@ -98,10 +98,10 @@ fn a_tunnel_inside_a_tunnel() {
     let mut proxy = Inspecting::start(READ_ONLY);
     let nested = connect::open(&mut proxy.http1("example.com"), b"example.com:443", b"");
     let words = nested.answer().map(weir_tests::Answer::text).unwrap_or_default();
-    // This proxy does look into TLS, once.
+    // This proxy inspects TLS, but only once.
     assert!(words.contains("the TLS inside is not inspected"), "{words}");
     refused(nested, "tunnel-not-inspected");
-    // Where the policy would allow it, there is none all the same: it would hide what is inside.
+    // Envoy refuses a nested tunnel even if the policy would allow it: it would hide its content.
     weir_tests::proxy::ok(proxy.envoy.set_policy(ALL_METHODS));
     for authority in ["example.com:443", "example.com:80"] {
         let answer = connect::open(&mut proxy.http1("example.com"), authority.as_bytes(), b"").expect_answer();

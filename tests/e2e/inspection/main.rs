@@ -1,7 +1,8 @@
-//! TLS inspection: what is inside a tunnel is decided like anything else, and what is no TLS, or another name, is cut.
+//! TLS inspection: the plugin decides requests inside a tunnel like any others, and Envoy closes a tunnel that is not
+//! TLS or has another name.
 //!
-//! Real TLS on both sides: clients trust the issuer's authority alone, Envoy trusts the stand-in's alone. What the stand-in
-//! received is what got through.
+//! Real TLS on both sides: clients trust only the issuer's CA, Envoy trusts only the stand-in's. The stand-in receives
+//! what passes.
 #![expect(clippy::expect_used, clippy::panic, reason = "clippy takes only the test functions themselves for tests")]
 
 mod decided;
@@ -66,10 +67,10 @@ fn only(received: Vec<Received>) -> Received {
     one
 }
 
-/// Nothing comes of a connection but its end.
+/// Checks that the connection is closed without an answer.
 #[track_caller]
-fn is_cut(mut stream: Box<dyn Stream>, say: &[u8]) {
-    // The other side may be gone before all is written.
+fn is_closed(mut stream: Box<dyn Stream>, say: &[u8]) {
+    // The peer may close before everything is written.
     let _ = stream.write_all(say).and_then(|()| stream.flush());
     let mut answer = [0; 1024];
     match stream.read(&mut answer) {
@@ -77,7 +78,7 @@ fn is_cut(mut stream: Box<dyn Stream>, say: &[u8]) {
         Ok(length) => panic!("answered: {}", answer.get(..length).expect("a part").escape_ascii()),
         Err(error) => {
             let waited = matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
-            assert!(!waited, "neither answered nor cut");
+            assert!(!waited, "neither answered nor closed");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The name of the tunnel, the name of its TLS and the name of each request are one name; and it is TLS.
+//! The tunnel, its TLS and each of its requests must name one host, and the tunnel must be TLS.
 
 use weir_tests::tls;
 
@@ -7,11 +7,11 @@ use super::*;
 #[test]
 fn fronting_by_the_server_name() {
     let proxy = Inspecting::start(READ_ONLY);
-    // Another name that is allowed, one that is not, one below, one that only begins alike.
+    // Another allowed name, one that is not allowed, a subdomain, and one that only has the same prefix.
     for name in ["example.org", "evil.example", "www.example.com", "example.com.evil.example"] {
         for protocol in ["http/1.1", "h2"] {
             let tls = tls::over(proxy.tunnel("example.com:443"), name, protocol);
-            is_cut(tls, &request("GET", name, "/fronted"));
+            is_closed(tls, &request("GET", name, "/fronted"));
         }
         assert!(proxy.logs(|line| line["sni"] == name && line["tunnel"] == "example.com"), "{name} is not in the log");
     }
@@ -42,7 +42,10 @@ fn fronting_by_the_authority() {
 fn no_server_name() {
     let proxy = Inspecting::start(READ_ONLY);
     for protocol in ["http/1.1", "h2"] {
-        is_cut(tls::over(proxy.tunnel("example.com:443"), "", protocol), &request("GET", "example.com", "/nameless"));
+        is_closed(
+            tls::over(proxy.tunnel("example.com:443"), "", protocol),
+            &request("GET", "example.com", "/nameless"),
+        );
     }
     assert!(
         proxy.logs(
@@ -61,16 +64,16 @@ fn case_does_not_matter() {
 }
 
 #[test]
-fn what_is_not_tls_is_cut() {
+fn connections_that_are_not_tls_are_closed() {
     let proxy = Inspecting::start(ALL_METHODS);
     let plain = request("GET", "example.com", "/plain");
     let noise: Vec<u8> = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
-    // TLS 1.3's record header, and then something that is no hello.
+    // TLS 1.3's record header, and then something that is not a ClientHello.
     let broken = [&[22, 3, 1, 2, 0][..], &noise[..512]].concat();
     let sayings: [&[u8]; 6] =
         [&plain, b"SSH-2.0-OpenSSH_9.6\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &noise, &broken, b"\0\0\0\0\0\0\0\0"];
     for saying in sayings {
-        is_cut(proxy.tunnel("example.com:443"), saying);
+        is_closed(proxy.tunnel("example.com:443"), saying);
     }
     assert!(
         proxy.logs(|line| line["flags"] == "NR" && line["tunnel"] == "example.com"),

@@ -1,4 +1,4 @@
-//! What origins do: bad certificates, forged verdicts, addresses inside.
+//! Hostile origins: bad certificates, forged decisions, private addresses.
 
 use weir_tests::tls;
 
@@ -12,7 +12,7 @@ const POLICY: &[u8] = br#"{
 }"#;
 
 #[test]
-fn a_bad_certificate_is_no_pass() {
+fn a_bad_certificate_is_refused() {
     let proxy = Inspecting::start(POLICY);
     for (host, why) in [
         ("self-signed.example.com", "self_signed_certificate"),
@@ -44,7 +44,7 @@ fn a_forged_verdict_is_removed() {
         assert!(!answer.has("x-proxy-error") && !answer.has("x-weir-decision"), "{:?}", answer.headers);
         assert_eq!(answer.header("server"), Some("stand-in"));
     }
-    // Nor does an origin see what is meant for a proxy.
+    // Nor does an origin receive headers for a proxy.
     let asked = b"GET / HTTP/1.1\r\nhost: example.com\r\nproxy-authorization: Basic eA==\r\nx-envoy-retry-on: 5xx\r\n\
         x-weir-policy: x\r\nx-forwarded-for: 192.0.2.1\r\n\r\n";
     passed(proxy.http1("example.com").exchange(b"GET", asked));
@@ -57,15 +57,15 @@ fn a_forged_verdict_is_removed() {
 
 #[test]
 fn no_name_leads_inside() {
-    // No stand-in and no exception: localhost is 127.0.0.1 here, where the stand-in really listens.
+    // No stand-in and no exception: localhost is 127.0.0.1 here, where a listener exists.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a socket");
     let host = format!("localhost:{}", listener.local_addr().expect("an address").port());
     let proxy = Inspecting::with(|launch, _| launch.policy(POLICY));
-    let tls = tls::trusting(proxy.tunnel(&host), "localhost", "http/1.1", &proxy.authority);
+    let tls = tls::trusting(proxy.tunnel(&host), "localhost", "http/1.1", &proxy.ca_pem);
     let answer = get(&mut Connection::over(tls), &host, "/inside").expect_answer();
     assert_eq!((answer.status, answer.header("x-proxy-error")), (403, Some("blocked-by-policy")), "{}", answer.text());
     assert!(answer.text().contains("its address is private"), "{}", answer.text());
     let accepted = listener.accept().map(|_| ()).map_err(|error| error.kind());
-    assert_eq!(accepted, Err(std::io::ErrorKind::WouldBlock), "somebody connected to the inside");
+    assert_eq!(accepted, Err(std::io::ErrorKind::WouldBlock), "Envoy connected to the private address");
 }

@@ -1,4 +1,4 @@
-//! Requests that one side may take for two, inside TLS (docs/attacks/inspection.md has what was tried).
+//! Requests that one side may parse as two, inside TLS (docs/attacks/inspection.md lists the attempts).
 
 use weir_policy::{Policy, Request, Transport};
 use weir_tests::cases::parallel_by;
@@ -69,20 +69,20 @@ fn http2_without_its_name() {
     for request in proxy.internet.take_received() {
         assert_eq!(request.host, "example.com", "{outcome}");
     }
-    // Not even the wrong protocol for what was agreed on gets anywhere.
-    let tls = tls::trusting(proxy.tunnel("example.com:443"), "example.com", "h2", &proxy.authority);
-    is_cut_or_refused(tls);
+    // A protocol other than the negotiated one fails too.
+    let tls = tls::trusting(proxy.tunnel("example.com:443"), "example.com", "h2", &proxy.ca_pem);
+    is_closed_or_refused(tls);
     origin_saw_nothing(&proxy);
 }
 
-fn is_cut_or_refused(stream: Box<dyn Stream>) {
+fn is_closed_or_refused(stream: Box<dyn Stream>) {
     let mut connection = Connection::over(stream);
     let outcome = get(&mut connection, "evil.example", "/");
     assert!(outcome.status().is_none_or(|status| status >= 400), "{outcome}");
 }
 
-/// Every case of `tests/data/attacks.json` inside a tunnel. What is answered may differ from the table, which is for outside;
-/// what reaches the origin may not be more than the policy allows inside a tunnel to this host.
+/// Every case of `tests/data/attacks.json` inside a tunnel. The answers may differ from the table, which is for plain
+/// connections, but the origin may receive no more than the policy allows inside a tunnel to this host.
 #[test]
 fn attacks() {
     let proxy = Inspecting::start(READ_ONLY);
@@ -91,7 +91,7 @@ fn attacks() {
     let answers = parallel_by(24, &attacks, |attack| {
         let mut outside = Connection::over(Box::new(http1::dial_briefly(proxy.envoy.address())));
         assert_eq!(connect::open(&mut outside, b"example.com:443", b"").status(), Some(200));
-        let inside = tls::trusting(outside.into_stream(), "example.com", "http/1.1", &proxy.authority);
+        let inside = tls::trusting(outside.into_stream(), "example.com", "http/1.1", &proxy.ca_pem);
         http1::all_answers_over(inside, &attack.bytes())
     });
     let got_through = answers.iter().flatten().filter(|outcome| outcome.status() == Some(200)).count();
@@ -102,7 +102,7 @@ fn attacks() {
         let transport = Transport::Tls { server_name: b"example.com" };
         let decision = policy.decide(&Request { method, authority, path, transport, ..Request::default() });
         assert!(decision.is_allowed(), "{request:?}, which the policy refuses: {decision:?}");
-        assert_eq!(request.transport.server_name.as_deref(), Some("example.com"), "{request:?}");
+        assert_eq!(request.arrival.server_name.as_deref(), Some("example.com"), "{request:?}");
     }
     assert!(proxy.envoy.log_lines().iter().all(|line| !line.message.contains("panicked")));
     passed(get(&mut proxy.http1("example.com"), "example.com", "/alive"));

@@ -1,4 +1,4 @@
-//! Large bodies, upgrades, and how long a tunnel lives.
+//! Large bodies, upgrades, and the lifetime of a tunnel.
 
 use weir_tests::tls;
 
@@ -9,7 +9,7 @@ const LARGE: usize = 50_000_000;
 #[test]
 fn fifty_megabytes_both_ways() {
     let proxy = Inspecting::start(ALL_METHODS);
-    // A sequence that repeats nowhere in it, so that a part that is lost or doubled shows.
+    // A sequence without repetition, so that a lost or doubled part is detected.
     let mut state = 88_172_645_463_325_252_u64;
     let body: Vec<u8> = std::iter::repeat_with(|| {
         state ^= state << 13;
@@ -25,7 +25,7 @@ fn fifty_megabytes_both_ways() {
     inside.send(head.as_bytes()).send(&body);
     let answer = passed(inside.answer(b"POST"));
     assert_eq!(answer.body.len(), LARGE);
-    assert!(answer.body == body, "the bytes are others");
+    assert!(answer.body == body, "the bytes differ");
     let mut inside = proxy.http2("example.com");
     let answer = passed(inside.exchange(&fields("GET", "example.com", &format!("/bytes/{LARGE}"))));
     assert!(answer.body.len() == LARGE && answer.body.iter().all(|byte| *byte == 0));
@@ -75,9 +75,9 @@ fn a_tunnel_ends() {
     let lifetime = std::time::Duration::from_secs(1);
     let proxy =
         Inspecting::with(|launch, internet| launch.policy(ALL_METHODS).stand_in(internet).tunnel_lifetime(lifetime));
-    let tls = tls::trusting(proxy.tunnel("example.com:443"), "example.com", "http/1.1", &proxy.authority);
+    let tls = tls::trusting(proxy.tunnel("example.com:443"), "example.com", "http/1.1", &proxy.ca_pem);
     let mut inside = Connection::over(tls);
     passed(get(&mut inside, "example.com", "/"));
-    // Says nothing more; the read waits far longer than the tunnel lives.
+    // The client sends nothing more; the read waits far longer than the tunnel's lifetime.
     assert_eq!(inside.answer(b"GET"), Outcome::Closed);
 }

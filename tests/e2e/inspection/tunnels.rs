@@ -1,4 +1,4 @@
-//! Tunnels beside each other: what one of them is for is never taken for another.
+//! Concurrent tunnels: the state of one must never apply to another.
 
 use weir_tests::proxy::resource_without;
 use weir_tests::{http2, tls};
@@ -15,15 +15,14 @@ const POLICY: &[u8] = br#"{
     ]}
 }"#;
 
-/// What was made ready for a tunnel that was given up is there for the next one, unless Envoy tells them apart by what they
-/// are for.
+/// Envoy could reuse a connection prepared for an abandoned tunnel, unless it distinguishes tunnels by their state.
 #[test]
 fn a_tunnel_that_was_given_up_leaves_nothing_to_the_next() {
     let proxy = Inspecting::start(POLICY);
     for (name, passes) in [("pinned.example.net", false), ("example.com", true)] {
         let mut outside = http2::Connection::open(proxy.envoy.address());
         let connect = |authority| -> [Field<'static>; 2] { [(b":method", b"CONNECT"), (b":authority", authority)] };
-        // Both in one go, before Envoy has connected anything.
+        // Both in one write, before Envoy has connected anything.
         let frames = [
             http2::frame(1, 4, 1, &http2::encode(&connect(b"pinned.example.net:443"))),
             http2::frame(3, 0, 1, &8_u32.to_be_bytes()),
@@ -35,13 +34,13 @@ fn a_tunnel_that_was_given_up_leaves_nothing_to_the_next() {
         if passes {
             passed(get(&mut Connection::over(tls), name, "/own"));
         } else {
-            is_cut(tls, &request("POST", name, "/confused"));
+            is_closed(tls, &request("POST", name, "/confused"));
         }
     }
     assert_eq!(only(proxy.internet.take_received()).path, "/own");
 }
 
-/// A plugin that may not say what a tunnel is for opens none.
+/// If the plugin cannot set the filter state of a tunnel, none opens.
 #[test]
 fn a_tunnel_that_was_not_announced_carries_nothing() {
     let proxy = Inspecting::with(|launch, internet| {
@@ -49,6 +48,6 @@ fn a_tunnel_that_was_not_announced_carries_nothing() {
     });
     refused(proxy.connect("example.com:443"), "tunnel-not-inspected");
     let name = "pinned.example.net";
-    is_cut(tls::over(proxy.tunnel(&format!("{name}:443")), name, "http/1.1"), &request("GET", name, "/unannounced"));
+    is_closed(tls::over(proxy.tunnel(&format!("{name}:443")), name, "http/1.1"), &request("GET", name, "/unannounced"));
     assert_eq!(proxy.internet.take_received().len(), 0);
 }

@@ -1,4 +1,4 @@
-//! A TLS client that trusts one authority.
+//! A TLS client that trusts one CA.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,14 +9,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// How long a client waits for anything.
+/// The time limit of each read and write.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Client {
     config: Arc<ClientConfig>,
 }
 
-/// What came back over TLS.
+/// An answer over TLS.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The leaf's serial number in hexadecimal digits.
@@ -26,9 +26,9 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    pub(crate) fn new(authority: &str) -> Self {
+    pub(crate) fn new(ca_pem: &str) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+        roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
@@ -36,7 +36,7 @@ impl Client {
         Self { config: Arc::new(config) }
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     pub(crate) fn get(&self, address: SocketAddr, name: &str) -> io::Result<Answer> {
         let mut stream = self.open(address, name)?;
         write!(stream, "GET / HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n")?;
@@ -55,7 +55,7 @@ impl Client {
         Ok(Answer { serial: leaf.raw_serial_as_string(), text })
     }
 
-    /// A connection whose handshake is done.
+    /// A connection after its handshake.
     pub(crate) fn open(&self, address: SocketAddr, name: &str) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let mut connection = ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;

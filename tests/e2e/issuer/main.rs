@@ -1,4 +1,4 @@
-//! The issuer behind a real Envoy: a TLS listener that has no certificate of its own and asks for each by name.
+//! The issuer with a real Envoy: a TLS listener that has no certificate and requests each by name.
 #![expect(clippy::unwrap_used, reason = "clippy takes only the test functions themselves for tests")]
 
 mod client;
@@ -12,20 +12,20 @@ use opener::{Opener, Way, memory};
 use tempfile::TempDir;
 use weir_issuer::{CertificateAuthority, Issuer, Options, Settings};
 
-/// An authority in a folder of its own, a client that trusts it, and the place of the socket.
-struct Place {
+/// A CA in its own folder, a client that trusts it, and the path of the socket.
+struct Setup {
     client: Client,
     ca: PathBuf,
     socket: PathBuf,
     _folder: TempDir,
 }
 
-impl Place {
+impl Setup {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (ca, socket) = (folder.path().join("ca"), folder.path().join("issuer.sock"));
-        let authority = CertificateAuthority::create(&ca, &Options::default()).unwrap();
-        Self { client: Client::new(authority.certificate_pem()), ca, socket, _folder: folder }
+        let created = CertificateAuthority::create(&ca, &Options::default()).unwrap();
+        Self { client: Client::new(created.certificate_pem()), ca, socket, _folder: folder }
     }
 
     fn issuer(&self, settings: &Settings) -> Issuer {
@@ -36,13 +36,13 @@ impl Place {
 #[test]
 fn certificates_are_minted_on_demand_and_kept() {
     for (way, streams) in [(Way::Aggregated, 1), (Way::Delta, 2), (Way::Whole, 2)] {
-        let place = Place::new();
-        let issuer = place.issuer(&Settings::default());
-        let envoy = Opener::start(&place.socket, way);
+        let setup = Setup::new();
+        let issuer = setup.issuer(&Settings::default());
+        let envoy = Opener::start(&setup.socket, way);
 
-        let one = place.client.get(envoy.address, "one.example").unwrap();
-        let again = place.client.get(envoy.address, "one.example").unwrap();
-        let two = place.client.get(envoy.address, "two.example").unwrap();
+        let one = setup.client.get(envoy.address, "one.example").unwrap();
+        let again = setup.client.get(envoy.address, "one.example").unwrap();
+        let two = setup.client.get(envoy.address, "two.example").unwrap();
         assert!(one.text.ends_with("opened\n"), "{way:?}: {}", one.text);
         assert_eq!(one.serial, again.serial, "{way:?}");
         assert_ne!(one.serial, two.serial, "{way:?}");
@@ -54,18 +54,18 @@ fn certificates_are_minted_on_demand_and_kept() {
 #[test]
 fn a_refused_name_ends_in_an_error_and_the_others_go_on() {
     for way in [Way::Aggregated, Way::Delta] {
-        let place = Place::new();
-        let issuer = place.issuer(&Settings::default());
-        let envoy = Opener::start(&place.socket, way);
-        // Envoy asks for the name as the client wrote it, and for its configured default where there is none. That
-        // default must not be `*`, which means something else in this dialect: the handshake would hang.
+        let setup = Setup::new();
+        let issuer = setup.issuer(&Settings::default());
+        let envoy = Opener::start(&setup.socket, way);
+        // Envoy requests the name as the client wrote it, or its configured default if there is none. That default must
+        // not be `*`, which has another meaning in this protocol: the handshake would hang.
         for name in ["Upper.example", "Upper.example", "127.0.0.1"] {
-            let error = place.client.open(envoy.address, name).unwrap_err().to_string();
+            let error = setup.client.open(envoy.address, name).unwrap_err().to_string();
             assert!(
                 error.contains("HandshakeFailure"),
                 "{way:?} {name}: an answer of Envoy, not its time limit: {error}"
             );
-            place.client.open(envoy.address, "plain.example").unwrap();
+            setup.client.open(envoy.address, "plain.example").unwrap();
         }
         let stats = issuer.stats();
         assert_eq!((stats.minted, stats.refused), (1, 3), "{way:?}: {stats}");
@@ -76,27 +76,27 @@ fn a_refused_name_ends_in_an_error_and_the_others_go_on() {
 
 #[test]
 fn an_unanswered_handshake_ends_where_only_whole_subscriptions_are_spoken() {
-    let place = Place::new();
-    let issuer = place.issuer(&Settings::default());
-    let envoy = Opener::start(&place.socket, Way::Whole);
-    // This dialect has no word for "there is none": Envoy waits, as long as the filter chain's limit lets it.
-    place.client.open(envoy.address, "Upper.example").unwrap_err();
-    place.client.open(envoy.address, "plain.example").unwrap();
+    let setup = Setup::new();
+    let issuer = setup.issuer(&Settings::default());
+    let envoy = Opener::start(&setup.socket, Way::Whole);
+    // This protocol cannot report a missing secret: Envoy waits until the filter chain's time limit.
+    setup.client.open(envoy.address, "Upper.example").unwrap_err();
+    setup.client.open(envoy.address, "plain.example").unwrap();
     assert_eq!(issuer.stats().refused, 1);
 }
 
 #[test]
 fn leaves_are_renewed_on_the_same_stream() {
     for way in [Way::Aggregated, Way::Whole] {
-        let place = Place::new();
-        let issuer = place.issuer(&Settings { leaf_life: Duration::from_secs(6), ..Settings::default() });
-        let envoy = Opener::start(&place.socket, way);
-        let first = place.client.get(envoy.address, "one.example").unwrap().serial;
+        let setup = Setup::new();
+        let issuer = setup.issuer(&Settings { leaf_life: Duration::from_secs(6), ..Settings::default() });
+        let envoy = Opener::start(&setup.socket, way);
+        let first = setup.client.get(envoy.address, "one.example").unwrap().serial;
         let mut serials = vec![first];
         let end = Instant::now() + Duration::from_mins(1);
         while serials.len() < 3 && Instant::now() < end {
-            // A leaf that ended would fail here.
-            let now = place.client.get(envoy.address, "one.example").unwrap().serial;
+            // An expired leaf would fail here.
+            let now = setup.client.get(envoy.address, "one.example").unwrap().serial;
             if !serials.contains(&now) {
                 serials.push(now);
             }
@@ -110,52 +110,52 @@ fn leaves_are_renewed_on_the_same_stream() {
 
 #[test]
 fn envoy_goes_on_without_the_issuer_and_finds_it_again() {
-    let place = Place::new();
-    // Envoy may be there first.
-    let envoy = Opener::start(&place.socket, Way::Aggregated);
-    place.client.open(envoy.address, "early.example").unwrap_err();
-    let issuer = place.issuer(&Settings::default());
+    let setup = Setup::new();
+    // Envoy may start first.
+    let envoy = Opener::start(&setup.socket, Way::Aggregated);
+    setup.client.open(envoy.address, "early.example").unwrap_err();
+    let issuer = setup.issuer(&Settings::default());
     let end = Instant::now() + Duration::from_mins(1);
-    while let Err(error) = place.client.open(envoy.address, "early.example") {
+    while let Err(error) = setup.client.open(envoy.address, "early.example") {
         assert!(Instant::now() < end, "{error}");
     }
-    let before = place.client.get(envoy.address, "known.example").unwrap().serial;
+    let before = setup.client.get(envoy.address, "known.example").unwrap().serial;
 
     drop(issuer);
-    assert!(!place.socket.exists());
+    assert!(!setup.socket.exists());
     for _ in 0..10 {
-        assert_eq!(place.client.get(envoy.address, "known.example").unwrap().serial, before);
+        assert_eq!(setup.client.get(envoy.address, "known.example").unwrap().serial, before);
     }
-    place.client.open(envoy.address, "new.example").unwrap_err();
+    setup.client.open(envoy.address, "new.example").unwrap_err();
 
-    let _issuer = place.issuer(&Settings::default());
+    let _issuer = setup.issuer(&Settings::default());
     let back = Instant::now();
     let end = back + Duration::from_mins(1);
     loop {
-        place.client.open(envoy.address, "known.example").unwrap();
-        match place.client.open(envoy.address, "other.example") {
+        setup.client.open(envoy.address, "known.example").unwrap();
+        match setup.client.open(envoy.address, "other.example") {
             Ok(_) => break,
             Err(error) => assert!(Instant::now() < end, "{error}"),
         }
     }
     println!("a new name works again {:?} after the issuer is back", back.elapsed());
-    // The name that failed meanwhile is no worse off.
-    place.client.open(envoy.address, "new.example").unwrap();
+    // The name that failed meanwhile works too.
+    setup.client.open(envoy.address, "new.example").unwrap();
 }
 
 #[test]
 fn a_thousand_names() {
     for way in [Way::Aggregated, Way::Delta, Way::Whole] {
-        let place = Place::new();
-        let issuer = place.issuer(&Settings::default());
-        let envoy = Opener::start(&place.socket, way);
-        place.client.open(envoy.address, "warm.example").unwrap();
+        let setup = Setup::new();
+        let issuer = setup.issuer(&Settings::default());
+        let envoy = Opener::start(&setup.socket, way);
+        setup.client.open(envoy.address, "warm.example").unwrap();
 
         let own = std::process::id();
         let before = (envoy.memory(), memory(own));
         let began = Instant::now();
         for number in 0..1000 {
-            place.client.open(envoy.address, &format!("n{number}.example")).unwrap();
+            setup.client.open(envoy.address, &format!("n{number}.example")).unwrap();
         }
         let took = began.elapsed();
         let after = (envoy.memory(), memory(own));

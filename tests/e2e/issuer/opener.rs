@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir_envoy::Binary;
 
-/// How Envoy asks the issuer.
+/// How Envoy requests certificates from the issuer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
-    /// One stream for all names, as the shipped configuration does it.
+    /// One stream for all names, as in the shipped configuration.
     Aggregated,
     /// One stream for each name, `DeltaSecrets`.
     Delta,
@@ -25,7 +25,7 @@ pub(crate) enum Way {
 pub(crate) struct Opener {
     child: Child,
     admin: SocketAddr,
-    /// Where it opens TLS.
+    /// The address of its TLS listener.
     pub(crate) address: SocketAddr,
     _folder: TempDir,
 }
@@ -54,7 +54,7 @@ impl Opener {
             fs::read_to_string(&address_file).ok()?.trim().parse().ok()
         });
         opener.address = until(|| {
-            // The answer is in one chunk, whose length comes before it.
+            // The answer is one chunk, after its length.
             let answer = ask(opener.admin, "/listeners?format=json")?;
             let listeners: Value = serde_json::from_str(answer.get(answer.find('{')?..=answer.rfind('}')?)?).ok()?;
             let address = listeners.pointer("/listener_statuses/0/local_address/socket_address")?;
@@ -64,7 +64,7 @@ impl Opener {
         opener
     }
 
-    /// Counters whose name matches.
+    /// The counters whose name matches.
     pub(crate) fn stats(&self, pattern: &str) -> String {
         ask(self.admin, &format!("/stats?usedonly&filter={pattern}")).unwrap()
     }

@@ -1,14 +1,14 @@
-//! A `WasmPlugin` as Envoy gets it: what istiod makes of the manifest, and what the agent in the pod makes of that.
+//! A `WasmPlugin` as Envoy receives it: converted by istiod, and then by the agent in the pod.
 //!
-//! Written by what Istio's sources say (pilot/pkg/model/extensions.go and pkg/wasm/convert.go): istiod hands the policy over as
-//! text and asks for remote code; the agent fetches that, puts the file's path in its place and takes the variables that were
-//! meant for itself out of the VM's environment. A field that is not known here fails the test.
+//! It follows Istio's sources (pilot/pkg/model/extensions.go and pkg/wasm/convert.go): istiod passes the policy as text
+//! and refers to remote code; the agent fetches the code, replaces it by the file's path, and removes its own variables
+//! from the VM's environment. A field that this file does not know fails the test.
 
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-/// The fields that make a difference to the resource, and those that only say where it goes or how the agent fetches.
+/// The fields that change the resource, and those that only say where it applies or how the agent fetches.
 const KNOWN: [&str; 14] = [
     "url",
     "pluginConfig",
@@ -26,11 +26,11 @@ const KNOWN: [&str; 14] = [
     "imagePullPolicy",
 ];
 
-/// The resource for `document`, whose code the agent has put into `code`.
+/// The resource for `document`, whose code the agent has saved at `code`.
 pub(crate) fn resource(document: &Value, code: &Path) -> Value {
     let spec = document["spec"].as_object().expect("a spec");
     if let Some(unknown) = spec.keys().find(|field| !KNOWN.contains(&field.as_str())) {
-        panic!("what istiod makes of {unknown} is not known here");
+        panic!("this test does not know how istiod converts {unknown}");
     }
     let metadata = &document["metadata"];
     let name = format!("{}.{}", text(&metadata["namespace"]), text(&metadata["name"]));
@@ -66,7 +66,7 @@ fn plugin(spec: &Map<String, Value>, name: &str, code: &Path) -> Value {
     })
 }
 
-/// The policy as text; an Any without type and value where there is none, or an empty one.
+/// The policy as text; an Any without type and value if there is none or it is empty.
 pub(crate) fn configuration(policy: Option<&Value>) -> Value {
     match policy {
         Some(Value::Object(fields)) if !fields.is_empty() => json!({
@@ -77,7 +77,7 @@ pub(crate) fn configuration(policy: Option<&Value>) -> Value {
     }
 }
 
-/// The variables of the manifest; none at all where it has none, since the agent takes its own out again.
+/// The variables of the manifest; none if it has none, because the agent removes its own.
 fn environment(spec: &Map<String, Value>) -> Option<Value> {
     let variables = spec.get("vmConfig")?["env"].as_array()?;
     let mut values = Map::new();

@@ -1,4 +1,4 @@
-//! The manifests in `envoy/istio/`: Istio's API server takes them, and what istiod makes of each plugin decides as it says.
+//! The manifests in `envoy/istio/`: the API server accepts them, and each plugin decides as its manifest says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod ecds;
@@ -20,7 +20,7 @@ use weir_tests::{Failures, Proxy, http1, tls};
 use manifest::{Manifest, folder, manifests, of_kind};
 use schema::Schemas;
 
-/// Kinds that are not Istio's, which nothing here has a schema for.
+/// Kinds that are not Istio's, for which there is no schema here.
 const OTHERS: [&str; 2] = ["Kustomization", "NetworkPolicy"];
 
 fn istios() -> Vec<Manifest> {
@@ -28,7 +28,7 @@ fn istios() -> Vec<Manifest> {
 }
 
 #[test]
-fn every_manifest_is_what_the_crds_take() {
+fn every_manifest_is_valid_by_the_crds() {
     let failures = Failures::default();
     let schemas = Schemas::load();
     let all = istios();
@@ -41,7 +41,7 @@ fn every_manifest_is_what_the_crds_take() {
     eprintln!("{} manifests checked against the schemas of their CRDs", all.len());
 }
 
-/// Each place in a manifest is spoilt in turn, and each time the check has to notice.
+/// Each place in a manifest is broken in turn, and the check must report each.
 #[test]
 fn a_wrong_field_type_or_value_is_refused() {
     let failures = Failures::default();
@@ -55,7 +55,7 @@ fn a_wrong_field_type_or_value_is_refused() {
         for place in places(&manifest.document, String::new()) {
             let mut document = manifest.document.clone();
             let value = document.pointer_mut(&place).unwrap();
-            // A map of labels has any name for a key.
+            // A map of labels may have any key.
             let labels = place.ends_with("/matchLabels") || (manifest.kind(), &*place) == ("Gateway", "/spec/selector");
             if value.is_object() && !labels {
                 value["weirUnknown"] = json!("x");
@@ -99,7 +99,7 @@ fn a_wrong_field_type_or_value_is_refused() {
     eprintln!("spoilt: {spoilt:?}");
 }
 
-/// Fields whose values are listed in the CRDs.
+/// Fields whose values the CRDs enumerate.
 const CHOICES: [&str; 6] = ["type", "phase", "failStrategy", "imagePullPolicy", "resolution", "mode"];
 const REQUIRED: [(&str, &str); 9] = [
     ("WasmPlugin", "url"),
@@ -113,7 +113,7 @@ const REQUIRED: [(&str, &str); 9] = [
     ("VirtualService", "host"),
 ];
 
-/// JSON pointers to everything in a document, but not into policies: those are checked by their own parser.
+/// JSON pointers to every place in a document, except inside policies, which their own parser checks.
 fn places(value: &Value, at: String) -> Vec<String> {
     let inner: Vec<(String, &Value)> = match value {
         Value::Object(_) if at.ends_with("/pluginConfig") => Vec::new(),
@@ -142,7 +142,7 @@ fn kustomizations_name_what_is_there() {
             fs::read_dir(&here).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap()).collect();
         present.retain(|name| name != "kustomization.yaml");
         if manifest.file == "kustomization.yaml" {
-            // One is picked, the others stand beside it as comments.
+            // One is active, the others are comments beside it.
             failures.same("kustomization.yaml", "picked", &1, &listed.len());
             listed.extend(
                 root.lines().filter_map(|line| line.strip_prefix("# - ")?.split(' ').next()).map(str::to_owned),
@@ -157,7 +157,7 @@ fn kustomizations_name_what_is_there() {
             for mut plugin in of_kind(patch["target"]["kind"].as_str().unwrap()) {
                 for change in &changes {
                     failures.same(&manifest.file, "operation", &json!("replace"), &change["op"]);
-                    // `replace` needs something to be there.
+                    // `replace` needs an existing value.
                     *plugin.document.pointer_mut(change["path"].as_str().unwrap()).unwrap() = change["value"].clone();
                 }
                 failures.same(&plugin.id(), "mistakes once patched", &Vec::new(), &schemas.mistakes(&plugin.document));
@@ -166,7 +166,7 @@ fn kustomizations_name_what_is_there() {
     }
 }
 
-/// What a manifest has to say for the reasons that stand in its comments.
+/// The values that a manifest must have, for the reasons in its comments.
 #[test]
 fn plugins_fail_closed_and_are_pinned() {
     let failures = Failures::default();
@@ -219,7 +219,7 @@ fn policies_are_policies() {
     assert_eq!(read, 3, "policies");
 }
 
-/// Method, authority and path, and the reason of the refusal, if any.
+/// Method, authority and path, and the refusal's reason, if any.
 type Case = (&'static str, &'static str, &'static str, Option<&'static str>);
 
 const OPEN_AND_READ_ONLY: [Case; 10] = [
@@ -240,7 +240,7 @@ const CLOSED: [Case; 3] = [
     ("GET", "10.0.0.1", "/", Some("access-off")),
 ];
 
-/// A proxy that has the plugin as istiod hands it over, from its start on. At a gateway clients come by TLS.
+/// A proxy that starts with the plugin as istiod sends it. At a gateway clients use TLS.
 fn proxy(document: &Value, gateway: bool) -> (Proxy, Option<tempfile::TempDir>) {
     let resource = ecds::resource(document, &plugin_file());
     let launch = launch().resource(resource);
@@ -286,7 +286,7 @@ fn every_http_plugin_decides_as_its_manifest_says() {
     });
 }
 
-/// What people change in a manifest, and what changes in the resource by it.
+/// Common changes of a manifest, and their effect on the resource.
 #[test]
 fn other_shapes_of_a_plugin_decide_alike() {
     let failures = Failures::default();
@@ -317,7 +317,7 @@ fn other_shapes_of_a_plugin_decide_alike() {
     });
 }
 
-/// The resource itself, beside what Istio's sources make of such a manifest.
+/// The resource itself, compared with what Istio's sources make of such a manifest.
 #[test]
 fn the_resource_is_what_istiod_and_the_agent_make() {
     let document = json!({
@@ -358,7 +358,7 @@ fn the_resource_is_what_istiod_and_the_agent_make() {
 #[test]
 fn a_policy_with_a_mistake_is_refused() {
     let mut plugin = of_kind("WasmPlugin").into_iter().find(|plugin| plugin.file.starts_with("sidecar/")).unwrap();
-    // What becomes of `internet_access: on` without quotes.
+    // `internet_access: on` without quotes is a boolean in YAML 1.1.
     plugin.document["spec"]["pluginConfig"]["internet_access"] = json!(true);
     let resource = ecds::resource(&plugin.document, &plugin_file());
     let internet = ok(StandIn::start());
@@ -367,11 +367,11 @@ fn a_policy_with_a_mistake_is_refused() {
             assert!(lines.iter().any(|line| line.starts_with("policy: internet_access: ")), "{lines:?}");
         }
         Err(other) => panic!("{other}"),
-        Ok(_) => panic!("a policy with a mistake was taken"),
+        Ok(_) => panic!("an invalid policy was accepted"),
     }
 }
 
-/// What an application gets for a host of the mesh's own list has to be the policy's word, not a gap between the two.
+/// For a host on the mesh's own list the policy must decide, not a gap between the two lists.
 #[test]
 fn every_host_of_the_mesh_is_in_the_policy() {
     let failures = Failures::default();

@@ -1,7 +1,7 @@
-//! The manifests of `envoy/istio/`, and what Istio makes of them.
+//! The manifests of `envoy/istio/`.
 //!
-//! There is no cluster here: `schema` checks manifests as the API server does, `ecds` makes the resource that istiod and the
-//! agent beside Envoy make. Neither may know a manifest better than Istio would: what they cannot read fails the test.
+//! There is no cluster here: `schema` checks manifests as the API server does, and `ecds` builds the resource as istiod
+//! and the agent beside Envoy do. Neither may accept more than Istio: what they cannot read fails the test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,19 @@ use serde_json::Value;
 /// One document of a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
-    /// Where it stands, relative to `envoy/istio/`: `sidecar/mesh.yaml`.
+    /// Its path, relative to `envoy/istio/`: `sidecar/mesh.yaml`.
     pub(crate) file: String,
     /// The document.
     pub(crate) document: Value,
 }
 
 impl Manifest {
-    /// `WasmPlugin` and the like.
+    /// Its kind, such as `WasmPlugin`.
     pub(crate) fn kind(&self) -> &str {
         self.document["kind"].as_str().unwrap_or_default()
     }
 
-    /// What it is, for messages.
+    /// Its kind, name and file, for messages.
     pub(crate) fn id(&self) -> String {
         format!("{}: {} {}", self.file, self.kind(), self.document["metadata"]["name"].as_str().unwrap_or_default())
     }

@@ -1,9 +1,9 @@
-//! The plugin of `type: NETWORK`, as istiod and the agent hand it to Envoy: TLS that nobody opens.
+//! The plugin of `type: NETWORK`, as istiod and the agent send it to Envoy: TLS passthrough.
 
 use serde_json::{Value, json};
 use weir_envoy::Configuration;
 use weir_tests::Failures;
-use weir_tests::network::{Network, Origin, hello};
+use weir_tests::network::{Network, Origin, client_hello};
 use weir_tests::proxy::plugin_file;
 
 use crate::{ecds, manifest::of_kind};
@@ -30,7 +30,7 @@ fn decides(failures: &Failures, id: &str, document: &Value, cases: &[Case]) {
     let origin = Origin::start();
     let network = Network::with(b"{}", &Configuration::Absent, origin.address, |typed| *typed = config);
     for (name, port, passes) in cases {
-        let said = hello(Some(name.as_bytes()).filter(|name| !name.is_empty()));
+        let said = client_hello(Some(name.as_bytes()).filter(|name| !name.is_empty()));
         let answer = network.say(*port, &said);
         let case = format!("{id}: {name:?} at {port}");
         failures.same(&case, "answer", &(if *passes { &b"ok"[..] } else { b"" }), &&*answer);
@@ -52,7 +52,7 @@ fn the_network_plugin_decides_as_its_manifest_says() {
     absent["spec"].as_object_mut().unwrap().remove("pluginConfig");
     decides(&failures, "no pluginConfig", &absent, &nothing);
 
-    // What nobody can check inside is cut.
+    // Envoy closes connections whose methods the plugin cannot check.
     let mut restricted = manifest.clone();
     restricted["spec"]["pluginConfig"]["methods"] = json!("read-only");
     decides(&failures, "restricted methods", &restricted, &nothing);

@@ -1,7 +1,7 @@
-//! What the API server checks of a manifest, by the schemas of Istio's own CRDs (`tests/data/istio/`).
+//! The API server's checks of a manifest, by the schemas of Istio's own CRDs (`tests/data/istio/`).
 //!
-//! Fields that the schema does not know are refused, as `kubectl apply` does by default. The rules in CEL
-//! (`x-kubernetes-validations`) are not evaluated, nor is what istiod's own webhook checks.
+//! Unknown fields are refused, as by `kubectl apply` by default. The rules in CEL (`x-kubernetes-validations`) and the
+//! checks of istiod's own webhook are not evaluated.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +29,7 @@ impl Schemas {
         Schemas(schemas.collect())
     }
 
-    /// What is wrong with a document, each mistake with its place; a kind without a schema is a mistake.
+    /// The mistakes of a document, each with its place; a kind without a schema is a mistake.
     pub(crate) fn mistakes(&self, document: &Value) -> Vec<String> {
         let kind = document["kind"].as_str().unwrap_or_default();
         let Some(validator) = self.0.get(kind) else { return vec![format!("no schema for the kind {kind:?}")] };
@@ -58,8 +58,8 @@ fn resource(data: &Value) -> Value {
     })
 }
 
-/// A structural schema as JSON Schema. What is not named in it is no field, unless it says that unknown fields stay; and
-/// `nullable` is a word of the `OpenAPI` specification.
+/// A structural schema as JSON Schema. A field that it does not name is invalid, unless it preserves unknown fields;
+/// and `nullable` is a keyword of the `OpenAPI` specification.
 fn closed(schema: &Value) -> Value {
     let mut closed = schema.clone();
     let Some(fields) = closed.as_object_mut() else { return closed };
@@ -71,7 +71,7 @@ fn closed(schema: &Value) -> Value {
             *schema = self::closed(schema);
         }
     }
-    // The parts of oneOf, anyOf, allOf and not only ask for more: fields are declared outside of them.
+    // The parts of oneOf, anyOf, allOf and not only add requirements: fields are declared outside them.
     let keeps_unknown = fields.get("x-kubernetes-preserve-unknown-fields") == Some(&json!(true));
     if fields.get("type") == Some(&json!("object")) && !keeps_unknown && !fields.contains_key("additionalProperties") {
         fields.insert("additionalProperties".into(), json!(false));

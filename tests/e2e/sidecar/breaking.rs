@@ -1,14 +1,15 @@
-//! What was found, or tried in vain, by somebody who set out to break the sidecar: `attacker.py` has the attacks that take
-//! more than a line of shell, and docs/attacks/sidecar.md what came of each.
+//! Attempts to break the sidecar, successful or not: `attacker.py` has the attacks that need more than a line of shell,
+//! and docs/attacks/sidecar.md has the result of each.
 //!
-//! What is closed here is shown to be a way first: with the rules taken away, or by the user whom they do not hold back.
+//! The tests first show that each blocked way otherwise works: without the rules, or as the user who is exempt from
+//! them.
 
 use std::thread;
 
 use crate::pod::{AGENT, PROXY, Pod};
 use crate::{POLICY, PRELUDE, READ_ONLY, agent, no_trap};
 
-/// Those of `attacker.py` that arrive where no rule holds them back.
+/// The attacks of `attacker.py` that arrive if no rule blocks them.
 const WAYS: &[&str] = &[
     "a foreign source, to one's own address",
     "a foreign source, to ::1",
@@ -36,14 +37,14 @@ fn attack(way: &str) -> String {
 #[test]
 fn no_packet_leaves_by_a_side_door() {
     let Some(pod) = Pod::started(POLICY) else { return };
-    // As container engines set it: everybody may ping.
+    // As container engines set it: every user may ping.
     pod.as_root("echo 0 2147483647 > /proc/sys/net/ipv4/ping_group_range");
     let seen = |pod: &Pod| pod.arrived().iter().any(|line| line == MARKER);
     seen(&pod);
     for user in [AGENT, 0] {
         let ran = pod.as_user(user, &attack("all"));
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        // What is sent afterwards by another user arrives after it.
+        // A later datagram of another user arrives after it.
         pod.proxy_user(&format!("{PRELUDE}\nudp 20.0.0.1 9"));
         let mut arrived = Vec::new();
         pod.wait_for("datagram of the other user", || {
@@ -60,7 +61,7 @@ fn no_packet_leaves_by_a_side_door() {
     }
 }
 
-/// To the kernel, a connection that has just been reset is still established, and whoever comes from the same port is it.
+/// To the kernel, a connection that was just reset is still established, and packets from the same port belong to it.
 #[test]
 fn an_agent_does_not_go_on_with_a_connection_of_envoys() {
     let Some(pod) = Pod::started(POLICY) else { return };
@@ -73,7 +74,7 @@ fn an_agent_does_not_go_on_with_a_connection_of_envoys() {
     }
 }
 
-/// Envoy asks 127.0.0.11 where a container engine says so, and a rule leads that to the engine.
+/// Envoy queries 127.0.0.11 if a container engine configures it, and a rule redirects that to the engine.
 #[test]
 fn an_agent_does_not_stand_in_for_a_resolver_on_the_loopback() {
     let Some(pod) = Pod::new(POLICY) else { return };
@@ -102,7 +103,7 @@ fn an_agent_does_not_stand_in_for_a_resolver_on_the_loopback() {
     });
 }
 
-/// Envoy's door for the kubelet is nobody else's, also while Envoy is down.
+/// No other process can take Envoy's port for the kubelet, even while Envoy is down.
 #[test]
 fn an_agent_does_not_take_the_port_that_is_open_to_the_outside() {
     let Some(pod) = Pod::new(POLICY) else { return };
@@ -115,7 +116,7 @@ fn an_agent_does_not_take_the_port_that_is_open_to_the_outside() {
             let listening = format!("ss -Htln 'sport = {port}'");
             pod.wait_for("listener", || !pod.as_root(&listening).stdout.is_empty());
             let said = pod.outside(&ask.replace("-m 15", "-m 2")).stdout.trim().to_owned();
-            // The one connection that it waits for.
+            // The connection that it waits for.
             pod.as_root(&format!("exec 3<> /dev/tcp/127.0.0.1/{port}"));
             pod.wait_for("end of the listener", || pod.as_root(&listening).stdout.is_empty());
             said
@@ -125,11 +126,11 @@ fn an_agent_does_not_take_the_port_that_is_open_to_the_outside() {
         assert_eq!(from_outside(AGENT, address, 15021), "cut");
         assert_eq!(from_outside(0, address, 15021), "cut");
         assert_eq!(from_outside(PROXY, address, 15021), "200");
-        assert_eq!(from_outside(AGENT, address, 8000), "200", "what --inbound opens");
+        assert_eq!(from_outside(AGENT, address, 8000), "200", "the port that --inbound opens");
     }
 }
 
-/// A network behind the pod, such as that of a container engine in it, has no way through.
+/// A network behind the pod, such as that of a container engine in it, cannot route through the pod.
 #[test]
 fn nothing_goes_through_the_pod() {
     let Some(pod) = Pod::new(POLICY) else { return };
@@ -150,8 +151,8 @@ fn nothing_goes_through_the_pod() {
     assert_eq!(agent(&pod, "udp 20.0.0.1 9"), "refused");
 }
 
-/// Every case of tests/data/attacks.json, to port 80 of somebody else. The answers are those of the forward proxy, but that
-/// what is no HTTP is cut; what counts is what arrives.
+/// Every case of tests/data/attacks.json, to port 80 of another server. The answers are those of the forward proxy,
+/// except that Envoy closes connections that are not HTTP; what counts is what arrives.
 #[test]
 fn the_attacks_on_the_forward_proxy_reach_no_further() {
     let Some(pod) = Pod::started(READ_ONLY) else { return };
@@ -164,7 +165,7 @@ fn the_attacks_on_the_forward_proxy_reach_no_further() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let told = |reached: &String| {
         let [method, host, path] = reached.split(' ').collect::<Vec<_>>()[..] else { panic!("{reached}") };
-        // Python's server takes two slashes at the beginning for one.
+        // Python's server reads two leading slashes as one.
         format!("20.0.0.1:80 {method} http://{host}{}", path.replacen("//", "/", 1))
     };
     let mut expected: Vec<String> = attacks.iter().flat_map(|attack| attack.reaches.iter().map(told)).collect();
@@ -175,8 +176,8 @@ fn the_attacks_on_the_forward_proxy_reach_no_further() {
     no_trap(&pod);
 }
 
-/// The sockets of a hot restart have no owner. Whoever asks there gets Envoy's listener, and a listener that is shut down
-/// connects to wherever one likes, as Envoy's user.
+/// The sockets of a hot restart have no owner. Any process that connects there gets Envoy's listener, and shut down,
+/// that socket can connect anywhere as Envoy's user.
 #[test]
 fn an_agent_gets_no_socket_of_envoys() {
     let Some(pod) = Pod::started(POLICY) else { return };

@@ -1,4 +1,4 @@
-"""The internet of the sidecar's tests: what a pod could reach if nothing held it back.
+"""The internet of the sidecar's tests: what a pod could reach without the rules.
 
     internet.py FOLDER
 
@@ -63,7 +63,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__((address, port), Handler)
 
     def server_bind(self):
-        # The name of the machine is nobody's business, and looking it up takes long here.
+        # The machine's name does not matter, and resolving it takes long here.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
 
@@ -79,7 +79,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def swallow(address, port):
-    """Takes TCP connections and says nothing."""
+    """Accepts TCP connections and sends nothing."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.create_server((address, port), family=family)
     while True:
@@ -97,7 +97,7 @@ def datagrams(address, port):
 
 
 def cut(address):
-    """Takes TCP connections on 443 and breaks one off when the client says so, or gives what it got into the log."""
+    """Accepts TCP connections on 443, and resets one when the client requests it, or logs the bytes received."""
     listener = socket.create_server((address, 443))
     while True:
         connection, _ = listener.accept()
@@ -111,7 +111,7 @@ def cut(address):
 
 
 def watch():
-    """Notes every packet that has the marker inside, whatever it is."""
+    """Records every packet of any kind that contains the marker."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as taker:
         taker.bind(("eth0", 0))
         while True:
@@ -155,7 +155,7 @@ def main():
     loops += [(cut, ("20.0.0.3",)), (watch, ())]
     for loop, arguments in loops:
         threading.Thread(target=loop, args=arguments, daemon=True).start()
-    # Sockets are bound in the threads: a question to the last of them says that all are.
+    # The threads bind the sockets: a query to the last of them shows that all are bound.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
         asker.settimeout(0.1)
         while True:

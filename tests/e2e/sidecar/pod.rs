@@ -1,7 +1,7 @@
-//! A pod with the sidecar in it, and the internet that it may reach or not: network namespaces, the shipped `redirect.sh`
-//! and the shipped `sidecar.yaml`, unchanged and in the places that `docs/sidecar.md` gives them.
+//! A pod with the sidecar, and the internet around it: network namespaces, the shipped `redirect.sh` and the shipped
+//! `sidecar.yaml`, unchanged and at the paths of `docs/sidecar.md`.
 //!
-//! Nothing here knows of a proxy: what runs in the pod is what would run there, as the users that it would run as.
+//! Nothing in the pod has proxy settings: the same programs run as in production, as the same users.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -24,7 +24,7 @@ pub(crate) const PROXY: u32 = 1337;
 const LIMIT: Duration = Duration::from_secs(30);
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../envoy");
 
-/// What names lead to. 20.0.0.1 is the origin, 20.0.0.2 somebody else's server, 20.0.0.53 somebody else's name server.
+/// The addresses of names. 20.0.0.1 is the origin, 20.0.0.2 an unrelated server, 20.0.0.53 an unrelated name server.
 const NAMES: &str = r#"{
     "example.com": ["20.0.0.1", "2600:1::1"],
     "evil.example": ["20.0.0.2", "2600:1::2"],
@@ -34,17 +34,17 @@ const NAMES: &str = r#"{
     "self": ["20.0.0.53"]
 }"#;
 
-/// See the module. It is gone when this is dropped.
+/// A pod, removed when this is dropped.
 pub(crate) struct Pod {
     folder: TempDir,
-    /// Holds the namespaces; ends when its input does.
+    /// The process that holds the namespaces; it ends when its input does.
     holder: Child,
     /// A process in the namespaces.
     inside: String,
     envoy: Option<Child>,
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -53,13 +53,13 @@ pub(crate) struct Ran {
 }
 
 impl Pod {
-    /// A pod in which nothing has happened yet; `None` where this machine cannot have one, after saying what is missing.
+    /// A new pod; `None` if this machine cannot run one, after reporting what is missing.
     pub(crate) fn new(policy: &str) -> Option<Pod> {
         if !possible() {
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
-        // Two users who are not this one read what is in it.
+        // Two other users read its files.
         set_mode(folder.path(), 0o755);
         let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("a file");
         fs::create_dir(folder.path().join("etc")).expect("a folder");
@@ -73,7 +73,7 @@ impl Pod {
         write("etc/weir.wasm", plugin().bytes());
 
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/sidecar");
-        // What others than this user run: they may not be able to enter the checkout.
+        // The programs that other users run, who may not be able to enter the checkout.
         for script in [Path::new(SHIPPED).join("redirect.sh"), source.join("attacker.py")] {
             fs::copy(&script, folder.path().join(script.file_name().expect("a file"))).expect("a script");
         }
@@ -89,7 +89,7 @@ impl Pod {
         let mut line = String::new();
         let said = holder.stdout.take().expect("piped");
         BufReader::new(said).read_line(&mut line).expect("a pipe");
-        assert_eq!(line, "ready\n", "pod.sh did not get that far");
+        assert_eq!(line, "ready\n", "pod.sh failed earlier");
         let children = format!("/proc/{0}/task/{0}/children", holder.id());
         let inside = fs::read_to_string(children).expect("a child").trim().to_owned();
         let pod = Pod { folder, holder, inside, envoy: None };
@@ -97,7 +97,7 @@ impl Pod {
         Some(pod)
     }
 
-    /// The same with the rules and Envoy in place, as when the agent's container starts.
+    /// A pod with the rules and Envoy in place, as when the agent's container starts.
     pub(crate) fn started(policy: &str) -> Option<Pod> {
         let mut pod = Pod::new(policy)?;
         pod.redirect(&[]);
@@ -119,7 +119,7 @@ impl Pod {
         run(command)
     }
 
-    /// Starts Envoy as the sidecar's container does, and waits until it says that it is ready.
+    /// Starts Envoy as the sidecar's container does, and waits until it reports that it is ready.
     pub(crate) fn start_envoy(&mut self) {
         let log = fs::File::create(self.path("envoy.log")).expect("a file");
         let access = fs::OpenOptions::new().append(true).create(true).open(self.path("access.log")).expect("a file");
@@ -128,7 +128,7 @@ impl Pod {
             .args(["setpriv", "--reuid", &PROXY.to_string(), "--regid", &PROXY.to_string(), "--clear-groups"])
             .args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"])
             .args(["/run/envoy", "--config-path", "/etc/envoy/sidecar.yaml"])
-            // The access log would otherwise be seconds behind.
+            // By default Envoy flushes the access log only every ten seconds.
             .args(["--disable-hot-restart", "--concurrency", "2", "--file-flush-interval-msec", "50"])
             .stdin(Stdio::null())
             .stdout(access)
@@ -145,7 +145,7 @@ impl Pod {
     /// Kills Envoy, as a crash or the kernel would.
     pub(crate) fn kill_envoy(&mut self) {
         if let Some(mut nsenter) = self.envoy.take() {
-            // Its process, not nsenter, which waits for it.
+            // Envoy's process, not nsenter, which waits for it.
             let ran = self.as_root("pkill -KILL -u 1337 envoy");
             assert_eq!(ran.code, Some(0), "{ran:?}");
             nsenter.wait().expect("a child");
@@ -157,12 +157,12 @@ impl Pod {
         render(&self.path("etc"), policy);
     }
 
-    /// Runs a line of shell as the agent would, without any privilege.
+    /// Runs a line of shell as the agent, without any privilege.
     pub(crate) fn agent(&self, script: &str) -> Ran {
         self.as_user(AGENT, script)
     }
 
-    /// Runs a line of shell as Envoy's user, whom no rule holds back: that a way leads out at all.
+    /// Runs a line of shell as Envoy's user, who is exempt from the rules: it shows that a way out exists.
     pub(crate) fn proxy_user(&self, script: &str) -> Ran {
         self.as_user(PROXY, script)
     }
@@ -185,14 +185,14 @@ impl Pod {
         run(command)
     }
 
-    /// Runs a line of shell outside, where the internet is.
+    /// Runs a line of shell outside the pod, on the internet's side.
     pub(crate) fn outside(&self, script: &str) -> Ran {
         let mut command = self.enter();
         command.args(["ip", "netns", "exec", "internet", "timeout", "20", "bash", "-c", script]);
         run(command)
     }
 
-    /// What arrived on the internet since the last call, connections without a request left out.
+    /// The requests that arrived on the internet since the last call.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.arrived().into_iter().filter(|line| !line.ends_with(" connection")).collect()
     }
@@ -247,7 +247,7 @@ impl Pod {
         }
     }
 
-    /// A file of the test, seen from everywhere.
+    /// A file of the test, visible inside and outside the pod.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -271,7 +271,7 @@ impl Pod {
 
 impl Drop for Pod {
     fn drop(&mut self) {
-        // The end of its input ends the first process in the namespaces, and that all others in them.
+        // The end of its input ends the namespaces' first process, and with it all others in them.
         drop(self.holder.stdin.take());
         let _ = self.holder.wait();
         if let Some(envoy) = &mut self.envoy {
@@ -296,7 +296,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Namespaces of a test's own, in which it is root. Users who are not need those of others too: the agent's and Envoy's.
+/// New namespaces in which the test is root. An unprivileged user also needs the ids of the agent and of Envoy mapped.
 fn namespaces() -> Command {
     let mut command = Command::new("unshare");
     if !is_root() {
@@ -311,7 +311,7 @@ fn namespaces() -> Command {
     command
 }
 
-/// Whether this machine has what a pod needs; says what is missing.
+/// Whether this machine can run a pod; reports what is missing.
 fn possible() -> bool {
     let runs = |tool: &str, arguments: &[&str]| {
         Command::new(tool).args(arguments).output().is_ok_and(|output| output.status.success())
@@ -338,7 +338,7 @@ fn possible() -> bool {
     can
 }
 
-/// The interpreter itself, wherever the PATH of this process leads.
+/// The path of the interpreter itself, resolved through the PATH of this process.
 fn python() -> String {
     let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().expect("python3");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()

@@ -1,5 +1,5 @@
-# A pod and the internet: two network namespaces with a cable between them. The test started this in namespaces of its own
-# (mount, network, process), as root there. In the pod's mount namespace everything stands where docs/sidecar.md puts it.
+# A pod and the internet: two network namespaces with a virtual cable. The test starts this in new namespaces (mount,
+# network, process), as root there. In the pod's mount namespace every file has its path from docs/sidecar.md.
 #
 # $POD is the folder of the test: etc/ (what becomes /etc/envoy), names (for the name servers), origin.pem and origin.key.
 set -eu
@@ -35,7 +35,7 @@ until [ -e "$POD/internet-is-up" ]; do
   sleep 0.05
 done
 
-# What the pod's containers see of the machine: its resolver, and the files of the sidecar.
+# What the pod's containers see: its resolver, and the files of the sidecar.
 mkdir -p "$POD/upper"
 mount -t tmpfs tmpfs "$POD/upper"
 mkdir "$POD/upper/etc" "$POD/upper/work"

@@ -1,4 +1,4 @@
-//! What the stand-in answers, and what it writes down of a request.
+//! What the stand-in answers, and what it records of a request.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use hyper::header::{HOST, HeaderValue, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
-use crate::received::{Log, Received, Transport, lock};
+use crate::received::{Arrival, Log, Received, lock};
 
 pub(crate) async fn answer(
     mut request: Request<Incoming>,
@@ -45,7 +45,7 @@ pub(crate) async fn answer(
         path,
         headers: head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect(),
         body: length,
-        transport: Transport { protocol: format!("{:?}", head.version), server_name },
+        arrival: Arrival { protocol: format!("{:?}", head.version), server_name },
     });
     if let Some(upgrade) = upgrade {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -69,7 +69,7 @@ fn respond(host: &str, path: &str) -> Response<Answer> {
     if let Some(length) = path.strip_prefix("/bytes/").and_then(|n| n.parse().ok()) {
         answer = Answer { text: Bytes::new(), zeros: length };
     } else if let Some(wanted) = path.strip_prefix("/status/").and_then(|n| n.parse().ok()) {
-        // An informational status would be an upgrade or the promise of another answer.
+        // An informational status would be an upgrade or announce another answer.
         status = StatusCode::from_u16(wanted).ok().filter(|s| !s.is_informational()).unwrap_or(status);
     }
     let mut response = Response::new(answer);
@@ -83,7 +83,7 @@ fn respond(host: &str, path: &str) -> Response<Answer> {
     response
 }
 
-/// A text, then zero bytes.
+/// A body: a text, then zero bytes.
 #[derive(Default)]
 pub(crate) struct Answer {
     text: Bytes,

@@ -1,6 +1,6 @@
-//! Certificates of the stand-in: right ones for any name, and the wrong ones that a proxy has to refuse.
+//! Certificates of the stand-in: valid ones for any name, and the invalid ones that a proxy has to refuse.
 //!
-//! Made for one run and kept in memory. Nobody but who asks for [`Certificates::ca_pem`] may come to trust them.
+//! They are generated for one run and kept in memory. No client may trust them unless it gets [`Certificates::ca_pem`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,10 +14,10 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use time::{Duration, OffsetDateTime};
 
-/// A stand-in has few names; more than these are forgotten together.
+/// The most cached names; the cache is emptied beyond that, since a stand-in has few names.
 const KEPT: usize = 1024;
 
-/// Makes a certificate for each name that is asked for.
+/// Generates a certificate for each requested name.
 pub(crate) struct Certificates {
     ca: CertifiedIssuer<'static, KeyPair>,
     pem: String,

@@ -1,7 +1,7 @@
 //! The stand-in for the internet: one local server that answers for every name.
 //!
-//! The demo and the tests send every allowed request here, and what it received is what got through the proxy. Its answers
-//! name it, so that none can be mistaken for the proxy's own; only `/forge` tries exactly that.
+//! The demo and the tests send every allowed request here, so it receives what passed the proxy. Its answers name it,
+//! so that none looks like the proxy's own; only `/forge` imitates one.
 //!
 //! | path | answer |
 //! |---|---|
@@ -12,15 +12,15 @@
 //! | any, with `upgrade: websocket` | 101, then every byte comes back |
 //! | any other | 200, `stand-in for HOST` |
 //!
-//! A CONNECT tunnel ends here as well: what is inside is HTTP to the same server. With [`StandIn::with_tls`] the same port
-//! speaks TLS too, to clients that begin with it: HTTP/2 and HTTP/1.1, with a certificate for whatever name is asked for.
+//! A CONNECT tunnel ends here as well: its inside is HTTP to the same server. With [`StandIn::with_tls`] the same port
+//! also speaks TLS to clients that begin with it: HTTP/2 and HTTP/1.1, with a certificate for any requested name.
 
 mod answer;
 mod certificates;
 mod received;
 mod serve;
 
-pub use received::{Received, Transport};
+pub use received::{Arrival, Received};
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use self::certificates::Certificates;
 use self::received::{Log, lock};
 
-/// A stand-in that runs, until this is dropped.
+/// A running stand-in, stopped when this is dropped.
 pub struct StandIn {
     address: SocketAddr,
     received: Log,
@@ -42,20 +42,19 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// Starts one on a free port of 127.0.0.2, or of 127.0.0.1 where the system has no other loopback address.
+    /// Starts one on a free port of 127.0.0.2, or of 127.0.0.1 if the system has no other loopback address.
     ///
     /// # Errors
-    /// The system gives no port or no thread.
+    /// The system cannot provide a port or a thread.
     pub fn start() -> io::Result<Self> {
         Self::launch(None)
     }
 
-    /// The same, and it speaks TLS as well. Its certificates are of a CA of its own, made for this run:
-    /// [`StandIn::ca_pem`]. Names that begin with `self-signed.`, `expired.` or `wrong-name.` get a certificate
-    /// that is what they say.
+    /// The same with TLS. Its certificates come from its own CA, generated for this run: [`StandIn::ca_pem`]. Names
+    /// that begin with `self-signed.`, `expired.` or `wrong-name.` get a certificate with that defect.
     ///
     /// # Errors
-    /// As [`StandIn::start`], or no certificate can be made.
+    /// As [`StandIn::start`], or no certificate can be generated.
     pub fn with_tls() -> io::Result<Self> {
         Self::launch(Some(Certificates::new()?))
     }
@@ -80,17 +79,17 @@ impl StandIn {
         Ok(Self { address, received, ca, stop: Some(stop), server: Some(server) })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The certificate of its CA (PEM), where it speaks TLS: what a client has to trust.
+    /// The certificate of its CA (PEM), if it speaks TLS: clients have to trust it.
     pub fn ca_pem(&self) -> Option<&str> {
         self.ca.as_deref()
     }
 
-    /// What it received so far. A request is here when its body is.
+    /// What it received so far. A request is listed once its body is complete.
     pub fn received(&self) -> Vec<Received> {
         lock(&self.received).clone()
     }

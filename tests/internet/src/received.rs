@@ -1,8 +1,8 @@
-//! What the stand-in received.
+//! The requests that the stand-in received.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A request as it arrived.
+/// A request as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// The method.
@@ -11,25 +11,25 @@ pub struct Received {
     pub host: String,
     /// The target's path with its query.
     pub path: String,
-    /// The headers in the order they came, names in lower case.
+    /// The headers in order, names in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body's length in bytes.
     pub body: u64,
-    /// How it came.
-    pub transport: Transport,
+    /// How it arrived.
+    pub arrival: Arrival,
 }
 
-/// How a request came to the stand-in.
+/// How a request arrived at the stand-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transport {
+pub struct Arrival {
     /// `HTTP/1.1`, `HTTP/2.0`, ...
     pub protocol: String,
-    /// The name that the TLS hello asked for, where it came by TLS.
+    /// The name in the `ClientHello`, if it arrived over TLS.
     pub server_name: Option<String>,
 }
 
 impl Received {
-    /// The first value of a header, where it is UTF-8; the name in lower case.
+    /// The first value of a header, if it is UTF-8; the name is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(own, _)| own == name)?;
         str::from_utf8(value).ok()

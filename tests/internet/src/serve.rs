@@ -1,4 +1,4 @@
-//! The stand-in's port: takes connections, finds out whether they begin with TLS, and serves HTTP on them.
+//! The stand-in's port: accepts connections, detects whether they begin with TLS, and serves HTTP on them.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::answer::answer;
 use crate::certificates::Certificates;
 use crate::received::Log;
 
-/// The first byte of a TLS record that carries a hello (RFC 8446 section 5.1). No HTTP begins with it.
+/// The first byte of a TLS record with a `ClientHello` (RFC 8446 section 5.1). No HTTP begins with it.
 const HANDSHAKE: u8 = 22;
 
 pub(crate) fn acceptor(certificates: Certificates) -> std::io::Result<TlsAcceptor> {
@@ -29,7 +29,7 @@ pub(crate) fn acceptor(certificates: Certificates) -> std::io::Result<TlsAccepto
 pub(crate) async fn serve(listener: std::net::TcpListener, tls: Option<TlsAcceptor>, log: Log) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
     loop {
-        // An error here is a connection that is gone again, or no file descriptor left for the moment.
+        // An error means that the client has disconnected already, or that no file descriptor is free at the moment.
         let Ok((stream, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// Runs what an HTTP/2 connection begins on this same thread.
+/// Runs the tasks of an HTTP/2 connection on this same thread.
 #[derive(Clone)]
 struct Local;
 

@@ -1,5 +1,5 @@
-//! Odd hellos by a raw socket: every case of `tests/data/hellos.json`. Whatever is sent, nothing of what is cut goes upstream,
-//! and the plugin does not stop.
+//! Malformed `ClientHello`s by a raw socket: every case of `tests/data/client-hellos.json`. Nothing of a closed
+//! connection may go upstream, and the plugin must not stop.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -10,19 +10,19 @@ const POLICY: &[u8] =
     br#"{"internet_access": "on", "allowlist": {"domains": ["example.com"]}, "audit": {"log": "all"}}"#;
 
 #[test]
-fn the_table_of_hellos() {
+fn the_table_of_client_hellos() {
     let origin = Origin::start();
     let network = Network::start(POLICY, origin.address);
     let vms = ok(network.envoy.stats("wasm.envoy.wasm.runtime.v8."));
     let (failures, mut told) = (Failures::default(), 0);
-    let cases = weir_cases::hellos();
+    let cases = weir_cases::client_hellos();
     for case in &cases {
-        // Seen where the test fails, above all by waiting.
+        // Shown if the test fails, above all by a timeout.
         eprintln!("{}", case.id);
         let before = network.upstream_connections();
         let mut stream = network.dial(443);
         for piece in case.pieces() {
-            // It may be cut before all is written.
+            // Envoy may close before everything is written.
             if stream.write_all(&piece).is_err() {
                 break;
             }
@@ -42,7 +42,7 @@ fn the_table_of_hellos() {
             _ => false,
         };
         failures.check(&case.id, arrived, format_args!("arrived: {seen:?}"));
-        // The log is read a little later than it is written: what was decided is what comes before a marker.
+        // The log is read shortly after it is written: the decisions are the records before a marker.
         network.say(443, &named("marker.example"));
         let mut records = Vec::new();
         network.wait_for(&case.id, || {
@@ -57,12 +57,12 @@ fn the_table_of_hellos() {
     }
     failures.same("afterwards", "signs of a trap", &Vec::new(), &signs_of_a_trap(&network));
     failures.same("afterwards", "VMs", &vms, &ok(network.envoy.stats("wasm.envoy.wasm.runtime.v8.")));
-    eprintln!("{} hellos", cases.len());
+    eprintln!("{} ClientHellos", cases.len());
 }
 
-/// Nothing at all, and a hello that stops: cut by the listener, and nobody is asked.
+/// No bytes, or an incomplete `ClientHello`: the listener closes the connection without calling the plugin.
 #[test]
-fn a_client_that_falls_silent_is_cut() {
+fn a_silent_client_is_closed() {
     let origin = Origin::start();
     let network = Network::start(POLICY, origin.address);
     let whole = named("example.com");

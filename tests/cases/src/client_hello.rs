@@ -1,5 +1,5 @@
-//! TLS hellos, sound and odd ones, as somebody could send them to get past a check of the name: what is sent, in which
-//! pieces, and what becomes of the connection.
+//! Valid and malformed `ClientHello` messages, as an attacker could send them to get past a check of the name: what the
+//! client sends, in which pieces, and what must happen to the connection.
 
 use serde::Deserialize;
 
@@ -8,70 +8,72 @@ use crate::bytes::Bytes;
 /// One connection.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct HelloCase {
+pub struct ClientHelloCase {
     /// A stable name.
     pub id: String,
-    /// Sent as it is, before the hello.
+    /// Bytes sent before the `ClientHello`, as they are.
     before: Option<Bytes>,
-    /// The hello.
-    hello: Option<Hello>,
-    /// At most so many bytes of the hello in one record; all in one where it is absent.
+    /// The `ClientHello`.
+    client_hello: Option<ClientHello>,
+    /// The most bytes of the `ClientHello` in one record; without it, one record holds all.
     records: Option<usize>,
-    /// A record of this type, without content, between the records of the hello.
+    /// The type of an empty record between the records of the `ClientHello`.
     between: Option<u8>,
-    /// Sent after the hello.
+    /// Bytes sent after the `ClientHello`.
     then: Option<Bytes>,
-    /// A second hello after that.
-    then_hello: Option<Hello>,
-    /// At most so many bytes in one write.
+    /// A second `ClientHello` after them.
+    then_client_hello: Option<ClientHello>,
+    /// The most bytes in one write.
     pieces: Option<usize>,
-    /// Nothing more comes, and the client says so.
+    /// The client shuts down its side afterwards.
     #[serde(default)]
     pub ends: bool,
-    /// `passes`; the reason's code where the plugin cut it; `cut` where Envoy did, before it asked the plugin.
+    /// `passes`; the reason's code if the plugin closes the connection; `cut` if Envoy closes it before it calls the
+    /// plugin.
     pub expect: String,
-    /// Why it could work, or what it must not hinder.
+    /// Why the attack could work, or what the check must not break.
     pub reason: String,
 }
 
-impl HelloCase {
-    /// All that is sent.
+impl ClientHelloCase {
+    /// All bytes of the connection.
     pub fn bytes(&self) -> Vec<u8> {
         let part = |bytes: &Option<Bytes>| bytes.as_deref().unwrap_or_default().to_vec();
-        let hello = self.hello.as_ref().map(|hello| hello.records(self.records, self.between)).unwrap_or_default();
-        let second = self.then_hello.as_ref().map(Hello::bytes).unwrap_or_default();
-        [part(&self.before), hello, part(&self.then), second].concat()
+        let first =
+            self.client_hello.as_ref().map(|hello| hello.records(self.records, self.between)).unwrap_or_default();
+        let second = self.then_client_hello.as_ref().map(ClientHello::bytes).unwrap_or_default();
+        [part(&self.before), first, part(&self.then), second].concat()
     }
 
-    /// The same in the pieces in which it is written.
+    /// The same, split into writes.
     pub fn pieces(&self) -> Vec<Vec<u8>> {
         let bytes = self.bytes();
         bytes.chunks(self.pieces.unwrap_or(bytes.len()).max(1)).map(<[u8]>::to_vec).collect()
     }
 }
 
-/// A `ClientHello` (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2). The default is a sound one without a name.
+/// A `ClientHello` (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2). The default is a valid one without a name.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Hello {
+pub struct ClientHello {
     /// The server name extensions, each with its names.
     names: Vec<Vec<Name>>,
-    /// What the type of the handshake message is; 1 is a `ClientHello`.
+    /// The type of the handshake message; 1 is `client_hello`.
     kind: u8,
-    /// The versions of the records, of the hello, and in `supported_versions`; the last is absent in an old hello.
+    /// The versions of the records, of the message, and in `supported_versions`; old clients do not send the last.
     record_version: u16,
     version: u16,
     supported_version: Option<u16>,
-    /// The size of the session id; a sound one has 32 bytes at most.
+    /// The size of the session id; a valid one has at most 32 bytes.
     session_id: u8,
     /// The size of a padding extension, before the names or after them.
     padding_before: Option<u16>,
     padding: Option<u16>,
-    /// An `encrypted_client_hello` extension of the outer hello.
+    /// An `encrypted_client_hello` extension, as in an outer `ClientHello`.
     ech: bool,
-    /// A hello that ends before its extensions.
+    /// The message ends before its extensions.
     without_extensions: bool,
-    /// By how much the announced lengths are wrong.
+    /// The error of each announced length.
     longer_record: i32,
     longer_handshake: i32,
     longer_extensions: i32,
@@ -79,9 +81,9 @@ pub struct Hello {
     longer_name: i32,
 }
 
-impl Default for Hello {
-    fn default() -> Hello {
-        Hello {
+impl Default for ClientHello {
+    fn default() -> ClientHello {
+        ClientHello {
             names: Vec::new(),
             kind: 1,
             record_version: 0x0301,
@@ -105,7 +107,7 @@ impl Default for Hello {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Name {
-    /// Of another type than `host_name`.
+    /// A name of another type than `host_name`.
     Typed {
         kind: u8,
         name: Bytes,
@@ -113,13 +115,13 @@ enum Name {
     Host(Bytes),
 }
 
-impl Hello {
-    /// A sound hello with this name, whatever it is.
-    pub fn named(name: &[u8]) -> Hello {
-        Hello { names: vec![vec![Name::Host(Bytes::from(name))]], ..Hello::default() }
+impl ClientHello {
+    /// A valid message with this name, which need not be a host.
+    pub fn named(name: &[u8]) -> ClientHello {
+        ClientHello { names: vec![vec![Name::Host(Bytes::from(name))]], ..ClientHello::default() }
     }
 
-    /// In one record.
+    /// The message in one record.
     pub fn bytes(&self) -> Vec<u8> {
         self.records(None, None)
     }
@@ -179,7 +181,7 @@ impl Hello {
         extension(10, &[0, 2, 0, 29]);
         extension(13, &[0, 2, 4, 3]);
         if self.ech {
-            // outer, HKDF-SHA256 with AES-128-GCM, config 1, a key of 32 bytes, and what nobody here can read
+            // outer, HKDF-SHA256 with AES-128-GCM, config 1, a key of 32 bytes, and a ciphertext
             let content = [&[0, 0, 1, 0, 1, 1][..], &sized(&[5; 32], 0), &sized(&[6; 144], 0)].concat();
             extension(0xfe0d, &content);
         }

@@ -48,7 +48,8 @@ impl Binary {
         };
         // Its hash was checked when it was fetched, so it need not be asked what it is: that takes as long as a sixth of
         // its whole start.
-        Ok(Self { path: fetch::fetched(release)?, version: release.version })
+        let path = fetch::fetched(release, |fetched| Self::at(fetched).map(drop))?;
+        Ok(Self { path, version: release.version })
     }
 
     /// What `WEIR_ENVOY` names: a path, or a name on the PATH.

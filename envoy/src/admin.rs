@@ -1,6 +1,6 @@
 //! Envoy's admin interface, as far as the launcher needs it.
 //!
-//! A client of a few lines instead of a library: the server is our own child on loopback. It must never wait without end.
+//! A few lines replace an HTTP library: the server is our own child on loopback. It must never wait without a limit.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> Result<S
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(failed)?;
-    let broken = || Error::Admin(format!("{method} {path}: an answer that is not HTTP"));
+    let broken = || Error::Admin(format!("{method} {path}: the answer is not HTTP"));
     let split = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(broken)?;
     let (head, body) = answer.split_at(split);
     let body = body.get(4..).ok_or_else(broken)?;
@@ -54,7 +54,7 @@ fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
 
 /// Counters and gauges whose name begins with `prefix`.
 pub(crate) fn stats(address: SocketAddr, prefix: &str) -> Result<BTreeMap<String, u64>> {
-    // Envoy takes a regular expression, in which a dot matches more than itself; the rest is sorted out here.
+    // Envoy takes a regular expression, in which a dot matches any character; the exact prefix is checked below.
     let plain = prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(&byte));
     let path = if plain { format!("/stats?filter=%5E{prefix}") } else { "/stats".into() };
     let text = request(address, "GET", &path)?;
@@ -68,7 +68,7 @@ pub(crate) fn stats(address: SocketAddr, prefix: &str) -> Result<BTreeMap<String
         .collect())
 }
 
-/// Where the listeners are, by name.
+/// The address of each listener, by name.
 pub(crate) fn listeners(address: SocketAddr) -> Result<BTreeMap<String, SocketAddr>> {
     let text = request(address, "GET", "/listeners?format=json")?;
     let document: Value =

@@ -5,9 +5,9 @@
 //! other than one that the user installed, and never leave half of a download where a later start would find it. Nor
 //! must it take one from the current folder (see `search`), unless `WEIR_ENVOY` names it by a path with a slash.
 //!
-//! An Envoy on the PATH need not be the pinned version: from 1.39 on it is used, and said so when it is not a 1.40;
-//! an older one is passed over, since it lacks `resolved_address_filter`. `WEIR_ENVOY_VERSION` asks for one version
-//! exactly (one of [`RELEASES`]), and then nothing else is used. `WEIR_ENVOY` is used whatever its version is.
+//! An Envoy on the PATH need not be the pinned version: any version from 1.39 on is used, with a notice when it is not
+//! 1.40; an older one is skipped because it lacks `resolved_address_filter`. `WEIR_ENVOY_VERSION` requires exactly one
+//! of [`RELEASES`]. `WEIR_ENVOY` is used whatever its version is.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -26,11 +26,11 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// Finds or fetches an Envoy, see the top of this module. Tells on standard error what takes time or surprises.
+    /// Finds or fetches an Envoy in the order above. Reports on standard error what takes time or may surprise.
     ///
     /// # Errors
-    /// `WEIR_ENVOY` cannot be run, `WEIR_ENVOY_VERSION` is not one of [`RELEASES`], or there is no Envoy and none can
-    /// be fetched; the text says what to do.
+    /// `WEIR_ENVOY` cannot be run, `WEIR_ENVOY_VERSION` is not one of [`crate::release::RELEASES`], or there is no Envoy and none can
+    /// be fetched; the message says what to do.
     pub fn find() -> Result<Self> {
         if let Some(path) = env::var_os("WEIR_ENVOY").filter(|path| !path.is_empty()) {
             return Self::named(Path::new(&path));
@@ -48,8 +48,7 @@ impl Binary {
         };
         // Its hash was checked when it was fetched, so it need not be asked what it is: that takes as long as a sixth of
         // its whole start.
-        let path = fetch::fetched(release, |fetched| Self::at(fetched).map(drop))?;
-        Ok(Self { path, version: release.version })
+        Ok(Self { path: fetch::fetched(release, |path| Self::at(path).map(drop))?, version: release.version })
     }
 
     /// What `WEIR_ENVOY` names: a path, or a name on the PATH.
@@ -69,7 +68,7 @@ impl Binary {
     /// The Envoy at `path`.
     ///
     /// # Errors
-    /// It does not run, or is no Envoy.
+    /// It does not run, or is not Envoy.
     pub fn at(path: &Path) -> Result<Self> {
         let unusable = |reason: String| Error::UnusableEnvoy { path: path.to_owned(), reason };
         let absolute = std::path::absolute(path).map_err(|e| unusable(e.to_string()))?;
@@ -122,7 +121,7 @@ fn on_path(asked: Option<Version>) -> Option<Binary> {
         }
         None => {
             if (version.0, version.1) != (DEFAULT.0, DEFAULT.1) {
-                eprintln!("weir: {} is Envoy {version}; Weir is made for {DEFAULT} and tried with it", file.display());
+                eprintln!("weir: {} is Envoy {version}; Weir targets {DEFAULT} and is tested with it", file.display());
             }
             Some(found)
         }

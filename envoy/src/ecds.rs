@@ -1,6 +1,6 @@
-//! The plugin's resource, `filter.yaml`, made for one module and one policy.
+//! Generates the plugin's ECDS resource, `filter.yaml`, for one module and one policy.
 //!
-//! The same file that people copy is read and changed by structure. It is written beside its place and renamed, because
+//! It parses the shipped file and changes its structure. The result is written to a temporary file and renamed, because
 //! Envoy watches for the rename; it must never be written in place, where Envoy could read half of it.
 
 use std::path::Path;
@@ -62,10 +62,11 @@ fn filled(file: File, wasm: &Path, configuration: &Configuration) -> Result<Ship
     Ok(filter)
 }
 
-/// The typed Wasm filter: what stands in the resource, and in the filter chain where the filter is static.
+/// The typed Wasm filter: the content of the resource, or of the filter chain where the filter is static.
 ///
 /// # Errors
-/// The shipped file lost a place, or a `Struct` is not a JSON object, or a `Text` is not UTF-8 (a protobuf string is).
+/// The shipped file lacks a place, a `Struct` is not a JSON object, or a `Text` is not UTF-8, as a protobuf string must
+/// be.
 pub fn typed_config(wasm: &Path, configuration: &Configuration) -> Result<Value> {
     Ok(filled(FILTER, wasm, configuration)?.at(TYPED_CONFIG)?.take())
 }
@@ -73,30 +74,30 @@ pub fn typed_config(wasm: &Path, configuration: &Configuration) -> Result<Value>
 /// Writes the resource for `wasm` and `configuration` to `path` atomically.
 ///
 /// # Errors
-/// As [`typed_config`], and what the file system says.
+/// As [`typed_config`], or the file system fails.
 pub fn write(path: &Path, wasm: &Path, configuration: &Configuration) -> Result<()> {
     let filter = filled(FILTER, wasm, configuration)?.into_value();
-    // Envoy chooses the parser by the ending of the name.
+    // Envoy chooses the parser by the file extension.
     replace(path, filter.to_string().as_bytes())
 }
 
-/// Writes `filter.yaml` and `filter-tls.yaml` to `folder`, both with this module and policy, each atomically: what the
-/// plugin needs on a machine where it is both an HTTP filter and a network filter.
+/// Writes `filter.yaml` and `filter-tls.yaml` to `folder`, each atomically, with this module and policy: for a machine
+/// where the plugin is both an HTTP filter and a network filter.
 ///
 /// # Errors
-/// As [`typed_config`], and what the file system says.
+/// As [`typed_config`], or the file system fails.
 pub fn write_both(folder: &Path, wasm: &Path, configuration: &Configuration) -> Result<()> {
-    // Both are made before one is written: a mistake changes neither.
+    // Both are generated before either is written, so that an error changes neither.
     let files = [FILTER, FILTER_TLS].map(|file| Ok((file.name, filled(file, wasm, configuration)?.into_value())));
     let files = files.into_iter().collect::<Result<Vec<_>>>()?;
     files.iter().try_for_each(|(name, filter)| replace(&folder.join(name), filter.to_string().as_bytes()))
 }
 
-/// Writes a resource that another control plane made, istiod say, to `path` atomically. It gets the name by which the
-/// filter chain of the shipped configuration asks for the plugin; the plugin's own name stays.
+/// Writes a resource from another control plane, such as istiod, to `path` atomically. It gets the name under which the
+/// filter chain of the shipped configuration requests the plugin; the plugin's own name stays.
 ///
 /// # Errors
-/// It is not an object, and what the file system says.
+/// It is not an object, or the file system fails.
 pub fn write_resource(path: &Path, resource: &Value) -> Result<()> {
     let mut file = Shipped::parse(FILTER)?;
     let place = file.at("/resources/0")?;

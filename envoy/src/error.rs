@@ -1,7 +1,7 @@
-//! What can go wrong, in words for the person who started Envoy.
+//! The errors of this crate, worded for the operator who started Envoy.
 //!
-//! Every variant says what was tried, what happened and, where there is one, what to do. It must never hand on a
-//! `Debug` shape or an Envoy log line with its time stamps and source files.
+//! Every variant says what was tried, what happened and, where possible, what to do. It must never pass on a `Debug`
+//! shape or an Envoy log line with its time stamps and source files.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Anything that this crate refuses or fails at.
+/// Any error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,7 +27,7 @@ pub enum Error {
     /// The plugin cannot be read.
     #[error("{0}")]
     Plugin(String),
-    /// A configuration file of this crate lost the place that has to be changed.
+    /// A configuration file of this crate lacks the place that has to change.
     #[error("{file}: there is no {place}, which has to be changed here")]
     Config {
         /// The shipped file.
@@ -35,19 +35,19 @@ pub enum Error {
         /// What is missing, as a path into the document.
         place: String,
     },
-    /// The certificates that origins are checked against are at none of these places.
+    /// The roots that verify origin certificates are at none of these paths.
     #[error(
         "the CA certificates that origins are checked against are at none of {0}; install ca-certificates, or name a \
          bundle"
     )]
     NoRoots(String),
-    /// The plugin refused the policy; each message is one line of its own.
+    /// The plugin refused the policy; each message is one line.
     #[error("the plugin refused the policy{}", Quoted(.0))]
     PolicyRefused(Vec<String>),
-    /// Envoy ended although it was not asked to.
+    /// Envoy exited without being stopped.
     #[error("Envoy ended by itself ({status}){}", Quoted(errors))]
     Exited {
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
         /// Its own errors, without time stamps.
         errors: Vec<String>,
@@ -62,10 +62,10 @@ pub enum Error {
         /// Its own errors, without time stamps.
         errors: Vec<String>,
     },
-    /// The admin interface answered something else than expected.
+    /// The admin interface gave an unexpected answer.
     #[error("Envoy's admin interface: {0}")]
     Admin(String),
-    /// A file or a process could not be handled.
+    /// A file or process operation failed.
     #[error("{tried}: {source}")]
     Io {
         /// What was tried, with the path.

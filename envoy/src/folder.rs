@@ -1,4 +1,4 @@
-//! The private folder of one Envoy, and what earlier ones left.
+//! The private folder of one Envoy, and the cleanup of folders that earlier ones left.
 //!
 //! A folder is removed when its [`Folder`] is dropped. A process that is killed drops nothing, so each folder holds a
 //! locked file, and the next start removes the folders whose lock nobody holds any more. It must never touch a folder
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 const PREFIX: &str = "weir-envoy-";
 const LOCK: &str = "in-use";
-/// A folder this young may be one whose lock is just being taken.
+/// A process may still be about to lock a folder this young.
 const YOUNG: Duration = Duration::from_mins(1);
 
 /// A folder that only its owner may enter, until this is dropped.
@@ -28,7 +28,7 @@ impl Folder {
     /// In `base`, or else in the system's folder for temporary files.
     ///
     /// # Errors
-    /// What the system says.
+    /// The folder cannot be created.
     pub fn new(base: Option<&Path>) -> Result<Self> {
         let base = base.map_or_else(std::env::temp_dir, Path::to_owned);
         // An empty TMPDIR is as none.
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_nobody_uses_is_removed() {
+    fn only_unused_folders_are_removed() {
         let base = tempfile::tempdir().unwrap();
         let used = Folder::new(Some(base.path())).unwrap();
         let left = base.path().join("weir-envoy-left");

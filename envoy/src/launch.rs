@@ -1,7 +1,7 @@
 //! Starts Envoy with the shipped configuration.
 //!
-//! Everything is in a private folder, and every port is the system's choice unless one is asked for. It must never take a
-//! proxy for started that has no plugin in it.
+//! All its files are in a private folder, and the system chooses every port that is not set. It must never report a
+//! proxy as started that has not loaded the plugin.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use crate::spawn;
 /// The module in the private folder.
 const MODULE: &str = "weir.wasm";
 
-/// How an Envoy is started: make one, change what should differ, [`Launch::start`].
+/// A builder for a running Envoy: create one, set what should differ, and call [`Launch::start`].
 pub struct Launch {
     plugin: Option<Plugin>,
     configuration: Configuration,
@@ -67,152 +67,153 @@ impl Launch {
         }
     }
 
-    /// With no plugin at all: for benchmarks, which need something to compare with. It forwards everything.
+    /// Without the plugin, as a baseline for benchmarks. This Envoy forwards everything.
     pub fn without_plugin() -> Self {
         Self::with(None)
     }
 
-    /// The policy document, handed to the plugin byte for byte.
+    /// The policy document; the plugin receives exactly these bytes.
     #[must_use]
     pub fn policy(self, document: impl Into<Vec<u8>>) -> Self {
         self.configuration(Configuration::Text(document.into()))
     }
 
-    /// The policy in another wrapping, or none.
+    /// The policy in another encoding, or none.
     #[must_use]
     pub fn configuration(mut self, configuration: Configuration) -> Self {
         self.configuration = configuration;
         self
     }
 
-    /// The plugin's whole ECDS resource (a `TypedExtensionConfig` as JSON) as somebody else makes it, istiod say, instead of
-    /// `filter.yaml`: see [`ecds::write_resource`]. What [`Launch::new`] and [`Launch::policy`] were given is not used then.
+    /// The plugin's whole ECDS resource (a `TypedExtensionConfig` as JSON) from another control plane, such as istiod,
+    /// instead of `filter.yaml`: see [`ecds::write_resource`]. It replaces the plugin of [`Launch::new`] and the
+    /// policy.
     #[must_use]
     pub fn resource(mut self, resource: serde_json::Value) -> Self {
         self.resource = Some(resource);
         self
     }
 
-    /// The plugin stands in the filter chain instead of coming by ECDS: Envoy then refuses to start with a policy that
-    /// has a mistake, and [`Running::set_policy`] does not work.
+    /// Puts the plugin into the filter chain instead of loading it by ECDS: Envoy then refuses to start with an invalid
+    /// policy, and [`Running::set_policy`] does not work.
     #[must_use]
     pub fn static_filter(mut self) -> Self {
         self.in_chain = true;
         self
     }
 
-    /// Every allowed request goes to this address, whatever its name resolves to.
+    /// Sends every allowed request to this address, whatever its name resolves to.
     #[must_use]
     pub fn stand_in(mut self, address: SocketAddr) -> Self {
         self.changes.stand_in = Some(address);
         self
     }
 
-    /// A network that may be reached although it is private: an internal registry, say.
+    /// Allows connections to this private network, for example to an internal registry.
     #[must_use]
     pub fn allow_upstream(mut self, network: IpNet) -> Self {
         self.changes.allow_upstream.push(network);
         self
     }
 
-    /// The listener speaks TLS, with these PEM files.
+    /// Makes the listener speak TLS with these PEM files.
     #[must_use]
     pub fn tls(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.changes.tls = Some((absolute(certificate.into()), absolute(key.into())));
         self
     }
 
-    /// Ends tunnels after this time instead of the shipped half hour.
+    /// Closes tunnels after this time instead of the shipped half hour.
     #[must_use]
     pub fn tunnel_lifetime(mut self, lifetime: Duration) -> Self {
         self.changes.tunnel_lifetime = Some(lifetime);
         self
     }
 
-    /// Envoy looks into TLS: `inspecting-proxy.yaml` is started instead of `forward-proxy.yaml`, with certificates from
-    /// the issuer at this Unix socket. Which hosts it looks into is the policy's word, `"tls": "inspected"`.
+    /// Inspects TLS: starts `inspecting-proxy.yaml` instead of `forward-proxy.yaml`, with certificates from the issuer
+    /// at this Unix socket. The policy says which hosts are inspected, by `"tls": "inspected"`.
     #[must_use]
     pub fn inspect(mut self, issuer: impl Into<PathBuf>) -> Self {
         self.changes.inspection = Some(Inspection { issuer: absolute(issuer.into()), origin_roots: None });
         self
     }
 
-    /// What the certificates of origins are checked against, a PEM file; the system's bundle unless told. It does nothing
-    /// without [`Launch::inspect`], since then no origin's certificate is seen.
+    /// The roots that verify origin certificates, a PEM file; the system's bundle by default. It has no effect without
+    /// [`Launch::inspect`], because Envoy then sees no origin's certificate.
     #[must_use]
     pub fn origin_roots(mut self, pem: impl Into<PathBuf>) -> Self {
         self.origin_roots = Some(absolute(pem.into()));
         self
     }
 
-    /// Where the proxy listens; a free port on 127.0.0.1 unless told.
+    /// Where the proxy listens; by default a free port on 127.0.0.1.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.changes.listen = address;
         self
     }
 
-    /// Where the admin interface listens; a free port on 127.0.0.1 unless told.
+    /// Where the admin interface listens; by default a free port on 127.0.0.1.
     #[must_use]
     pub fn admin(mut self, address: SocketAddr) -> Self {
         self.changes.admin = address;
         self
     }
 
-    /// This Envoy, not the one that [`Binary::find`] finds.
+    /// Starts this Envoy instead of the one that [`Binary::find`] finds.
     #[must_use]
     pub fn binary(mut self, binary: Binary) -> Self {
         self.binary = Some(binary);
         self
     }
 
-    /// Worker threads; 2 unless told.
+    /// The number of worker threads; 2 by default.
     #[must_use]
     pub fn concurrency(mut self, workers: u32) -> Self {
         self.concurrency = workers;
         self
     }
 
-    /// Envoy's log level; `info` unless told.
+    /// Envoy's log level; `info` by default.
     #[must_use]
     pub fn log_level(mut self, level: impl Into<String>) -> Self {
         self.log_level = level.into();
         self
     }
 
-    /// The private folder is made in here instead of the system's folder for temporary files.
+    /// Creates the private folder here instead of in the system's folder for temporary files.
     #[must_use]
     pub fn base_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.base_dir = Some(folder.into());
         self
     }
 
-    /// One more argument for Envoy.
+    /// Adds one argument to Envoy's command line.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.args.push(argument.into());
         self
     }
 
-    /// How long Envoy may take to become ready, and to take up a policy; 30 seconds unless told.
+    /// How long Envoy may take to become ready, and to apply a policy; 30 seconds by default.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self
     }
 
-    /// Is called with each line of both logs as it comes, on a thread of its own for each log.
+    /// Calls `listener` with each line of both logs as it arrives, on one thread per log.
     #[must_use]
     pub fn on_line(mut self, listener: impl Fn(&Line<'_>) + Send + Sync + 'static) -> Self {
         self.listener = Some(Box::new(listener));
         self
     }
 
-    /// The configuration that Envoy would be started with; `filter_file` is where the ECDS resource would be. Where
-    /// [`Launch::binary`] gave an Envoy before [`OLDEST`], what that one does not know is left out.
+    /// The configuration that Envoy would start with; `filter_file` is the path of the ECDS resource. If
+    /// [`Launch::binary`] set an Envoy before [`OLDEST`], what that version does not support is left out.
     ///
     /// # Errors
-    /// A shipped file lost a place that has to be changed.
+    /// A shipped file lacks a place that has to change.
     pub fn envoy_config(&self, filter_file: &Path) -> Result<serde_json::Value> {
         let wasm = filter_file.with_file_name(MODULE);
         let filter = match (&self.plugin, self.in_chain) {
@@ -233,7 +234,7 @@ impl Launch {
     /// Starts Envoy and returns when it is ready and runs the policy.
     ///
     /// # Errors
-    /// No Envoy, no plugin at its path, a policy that the plugin refuses, or an Envoy that does not get ready in time.
+    /// There is no Envoy or no plugin, the plugin refuses the policy, or Envoy does not become ready in time.
     pub fn start(mut self) -> Result<Running> {
         let binary = match self.binary.take() {
             Some(binary) => binary,
@@ -277,7 +278,7 @@ impl Launch {
             .arg(&admin_file)
             .args(["--concurrency", &self.concurrency.to_string()])
             .args(["--log-level", &self.log_level, "--log-format", logs::FORMAT])
-            // The access log would otherwise be seconds behind.
+            // By default Envoy flushes the access log only every ten seconds.
             .args(["--file-flush-interval-msec", "50"])
             .arg("--disable-hot-restart")
             .args(&self.args)

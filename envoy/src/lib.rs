@@ -1,7 +1,7 @@
 //! The Envoy configurations that people copy, and the launcher that starts them.
 //!
-//! The YAML files in this folder are the configuration: the CLI, the tests and the benchmarks start those very files,
-//! changed by structure only as far as a start needs it (ports, paths, a stand-in).
+//! The YAML files in this folder are the configuration: the CLI, the tests and the benchmarks start those very files
+//! and change their parsed structure only as far as a launch needs (ports, paths, a stand-in).
 //!
 //! ```no_run
 //! use std::path::Path;

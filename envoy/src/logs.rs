@@ -1,7 +1,7 @@
 //! What Envoy writes: its own log on standard error, the access log on standard output.
 //!
-//! Both are kept in memory in the order they came, and handed to a listener if there is one. Reading must never stop
-//! while Envoy lives: a full pipe would stop Envoy.
+//! Both are kept in memory in order of arrival and passed to a listener if there is one. Reading must never stop while
+//! Envoy runs: a full pipe would block Envoy.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -9,22 +9,23 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The format that the launcher asks Envoy for: level, logger and message, apart by a byte that no message begins with.
+/// The format that the launcher sets: level, logger and message, separated by a byte that no message begins with.
 pub(crate) const FORMAT: &str = "%l\u{1f}%n\u{1f}%v";
 
 /// One entry of Envoy's own log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// `trace`, `debug`, `info`, `warning`, `error` or `critical`; empty when Envoy wrote it before it had a log.
+    /// `trace`, `debug`, `info`, `warning`, `error` or `critical`; empty for what Envoy wrote before its log was set
+    /// up.
     pub level: String,
     /// `wasm`, `config`, `main`, ...
     pub logger: String,
-    /// The message, of several lines where Envoy wrote several.
+    /// The message, which may have several lines.
     pub message: String,
 }
 
 impl LogLine {
-    /// What the plugin itself wrote, without Envoy's prefix; none for Envoy's own lines.
+    /// The plugin's own message, without Envoy's prefix; `None` for Envoy's own lines.
     ///
     /// ```
     /// # use weir_envoy::LogLine;
@@ -39,11 +40,12 @@ impl LogLine {
     /// ```
     pub fn from_plugin(&self) -> Option<&str> {
         let rest = self.message.strip_prefix("wasm log").filter(|_| self.logger == "wasm")?;
-        // Ids of root and VM, which have no colon followed by a space in our configuration; Istio leaves both empty.
+        // The prefix holds the ids of root and VM, without a colon and space in our configuration; Istio leaves both
+        // empty.
         rest.split_once(": ").map(|(_, message)| message)
     }
 
-    /// Envoy's word on an update that it did not take.
+    /// Whether Envoy reports an update that it rejected.
     pub(crate) fn is_rejection(&self) -> bool {
         self.logger == "config" && self.message.contains("update rejected")
     }
@@ -68,24 +70,24 @@ impl fmt::Display for LogLine {
     }
 }
 
-/// A line as it comes, for [`crate::Launch::on_line`].
+/// A line as it arrives, for [`crate::Launch::on_line`].
 #[derive(Debug)]
 pub enum Line<'l> {
-    /// Of Envoy's own log, the plugin's audit records among it.
+    /// An entry of Envoy's own log, which includes the plugin's audit records.
     Log(&'l LogLine),
-    /// Of the access log: one JSON object.
+    /// A line of the access log: one JSON object.
     Access(&'l str),
 }
 
 pub(crate) type Listener = Box<dyn Fn(&Line<'_>) + Send + Sync>;
 
-/// A proxy that runs for months must not keep every line: beyond this many the older half goes.
+/// A proxy that runs for months must not keep every line: beyond this many, the older half is dropped.
 const KEPT: usize = 100_000;
 
 #[derive(Default)]
 struct Kept {
     log: Vec<LogLine>,
-    /// How many entries of the log are gone; positions in it count them.
+    /// The number of dropped log entries; positions in the log count them too.
     gone: usize,
     access: Vec<String>,
 }
@@ -145,7 +147,7 @@ impl Logs {
         let mut kept = self.lock();
         let entry = match (LogLine::parse(line), kept.log.last_mut()) {
             (Some(entry), _) => entry,
-            // The next line of a message of several.
+            // A further line of the same message.
             (None, Some(last)) => {
                 last.message.push('\n');
                 last.message.push_str(line);
@@ -179,7 +181,7 @@ impl Logs {
         self.lock().access.clone()
     }
 
-    /// Waits until `seen` holds of what is kept, and answers whether it does.
+    /// Waits until `seen` holds for the kept lines, and returns whether it does.
     pub(crate) fn wait(&self, limit: Duration, mut seen: impl FnMut(&[LogLine], &[String]) -> bool) -> bool {
         let end = Instant::now() + limit;
         let mut kept = self.lock();
@@ -208,14 +210,14 @@ impl Logs {
         true
     }
 
-    /// What the plugin complained of since entry `from`, each message once: every VM says it again.
+    /// The plugin's errors since entry `from`, each message once, because every VM repeats it.
     pub(crate) fn plugin_errors(&self, from: usize) -> Vec<String> {
         let kept = self.lock();
         let errors = kept.since(from).filter(|line| line.is_bad());
         once(errors.filter_map(LogLine::from_plugin))
     }
 
-    /// Why Envoy did not take an update since entry `from`.
+    /// Why Envoy rejected an update since entry `from`.
     pub(crate) fn rejections(&self, from: usize) -> Vec<String> {
         let kept = self.lock();
         once(kept.since(from).filter(|line| line.is_rejection()).map(|line| line.message.trim_end()))
@@ -229,7 +231,7 @@ impl Logs {
     }
 }
 
-/// Envoy adds the whole configuration to what it says is wrong with it.
+/// Envoy appends the whole configuration to its error about it.
 fn without_document(message: &str) -> &str {
     let message = message.trim_end();
     message
@@ -251,7 +253,7 @@ fn once<'l>(lines: impl Iterator<Item = &'l str>) -> Vec<String> {
 fn each_line(pipe: impl Read, mut line_read: impl FnMut(String)) {
     let mut pipe = BufReader::new(pipe);
     let mut line = Vec::new();
-    // Bytes, not `lines()`: a request may bring bytes into a log that are not UTF-8, and reading has to go on.
+    // Bytes, not `lines()`: a request can put bytes into a log that are not UTF-8, and reading must continue.
     while pipe.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
         if line.last() == Some(&b'\n') {
             line.pop();
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_utf8_do_not_end_the_reading() {
+    fn bytes_that_are_not_utf8_do_not_stop_reading() {
         let logs = logs(b"info\x1fwasm\x1fa\xff\ninfo\x1fwasm\x1fb\n");
         assert_eq!(logs.log().len(), 2);
     }

@@ -1,8 +1,8 @@
-//! The module that an Envoy is given.
+//! The plugin's module that Envoy loads.
 //!
-//! It is held in memory from the moment it is chosen, and each Envoy gets a copy in its private folder: nobody who can
-//! write to where it came from can replace it afterwards. It comes from the binary itself or from a path that the user
-//! named, and is never looked for.
+//! It is held in memory once chosen, and each Envoy gets a copy in its private folder, so that a later write to the
+//! original file cannot replace it. It comes from the binary itself or from a path that the user names, and is never
+//! searched for.
 
 use std::borrow::Cow;
 use std::env;
@@ -19,13 +19,13 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// The module that `WEIR_PLUGIN` names, or else `carried`.
+    /// The module that `WEIR_PLUGIN` names, or else `carried`, the one in the binary.
     ///
     /// # Errors
-    /// `WEIR_PLUGIN` names no file that can be read.
+    /// `WEIR_PLUGIN` names a file that cannot be read.
     pub fn chosen(carried: &'static [u8]) -> Result<Self> {
         match env::var_os("WEIR_PLUGIN").filter(|path| !path.is_empty()) {
-            Some(path) => Self::at(Path::new(&path)),
+            Some(path) => Self::at(Path::new(&path)).map_err(|error| Error::Plugin(format!("WEIR_PLUGIN: {error}"))),
             None => Ok(Self { bytes: Cow::Borrowed(carried), path: None }),
         }
     }
@@ -35,7 +35,8 @@ impl Plugin {
     /// # Errors
     /// It cannot be read.
     pub fn at(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|e| Error::Plugin(format!("the plugin {}: {e}", path.display())))?;
+        let bytes =
+            fs::read(path).map_err(|e| Error::Plugin(format!("cannot read the plugin {}: {e}", path.display())))?;
         Ok(Self { bytes: Cow::Owned(bytes), path: Some(path.to_owned()) })
     }
 
@@ -44,7 +45,7 @@ impl Plugin {
         &self.bytes
     }
 
-    /// Where it was read from; `None` for the one that is carried.
+    /// The path it was read from; `None` for the one in the binary.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }

@@ -1,23 +1,23 @@
-//! The releases of Envoy that Weir knows.
+//! The Envoy releases that Weir is tested with.
 
 use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// The version that everything here is made for.
+/// The version that Weir targets.
 pub const DEFAULT: Version = Version(1, 40, 0);
 
-/// The first version that has everything that `forward-proxy.yaml` uses.
+/// The first version that supports everything in `forward-proxy.yaml`.
 pub const OLDEST: Version = Version(1, 39, 0);
 
-/// The first version that `inspecting-proxy.yaml` runs on: certificates on demand came with 1.37, and filter state by which
-/// connections inside Envoy are told apart (`envoy.hashable_string`) with 1.38.
+/// The first version that runs `inspecting-proxy.yaml`: on-demand certificates came with 1.37, and the filter state
+/// that distinguishes connections inside Envoy (`envoy.hashable_string`) with 1.38.
 pub const OLDEST_INSPECTING: Version = Version(1, 38, 0);
 
-/// A release of Envoy that can be fetched, and the SHA-256 of its wheels.
+/// A release of Envoy that can be fetched, with the SHA-256 of its wheels.
 #[derive(Debug)]
 pub struct Release {
-    /// Which one.
+    /// Its version.
     pub version: Version,
     /// `manylinux_2_31_x86_64`.
     pub linux_x86_64: &'static str,
@@ -25,7 +25,7 @@ pub struct Release {
     pub linux_aarch64: &'static str,
 }
 
-/// The releases that are tried. 1.38.3 is left out: its wheel has no V8. There are no wheels of these for macOS.
+/// The tested releases. 1.38.3 is missing because its wheel has no V8. None of these has a wheel for macOS.
 pub const RELEASES: [Release; 5] = [
     Release {
         version: Version(1, 36, 4),
@@ -59,7 +59,7 @@ pub const RELEASES: [Release; 5] = [
 pub struct Version(pub u32, pub u32, pub u32);
 
 impl Version {
-    /// Reads `1.40.0`; anything after a further `-` (as in `1.41.0-dev`) is left out.
+    /// Parses `1.40.0`; a suffix after `-` (as in `1.41.0-dev`) is ignored.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split('-').next()?.split('.').map(|n| n.parse().ok());
         let version = Self(numbers.next()??, numbers.next()??, numbers.next()??);
@@ -73,7 +73,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// The release that `WEIR_ENVOY_VERSION` asks for by `text`.
+/// The release that `WEIR_ENVOY_VERSION=text` requires.
 pub(crate) fn release(text: &str) -> Result<&'static Release> {
     let wanted = Version::parse(text);
     RELEASES.iter().find(|release| Some(release.version) == wanted).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! Where this machine keeps the certificates that it trusts already.
+//! Where this machine keeps its trusted root certificates.
 
 use std::env;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ pub(crate) const PLACES: [&str; 6] = [
     "/usr/local/share/certs/ca-root-nss.crt",
 ];
 
-/// The file with the roots in use: what `SSL_CERT_FILE` names (a company's own, say), or else the system's.
+/// The file with the trusted roots: the one that `SSL_CERT_FILE` names (such as a company's own), or else the system's.
 pub fn system_roots() -> Option<PathBuf> {
     let named = env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     named

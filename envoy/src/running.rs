@@ -1,7 +1,7 @@
-//! An Envoy that was started, and what can be asked of it.
+//! A started Envoy and the operations on it.
 //!
-//! Envoy ends when its [`Running`] is dropped or this process ends, however it ends. It must never leave an Envoy or a file
-//! behind that a `Drop` could have removed, and never wait longer than its time limit.
+//! Envoy ends when its [`Running`] is dropped or this process ends for any reason. It must never leave behind an Envoy
+//! or a file that `Drop` could have removed, and never wait longer than its time limit.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,13 +31,13 @@ pub(crate) struct Files {
     pub(crate) admin: PathBuf,
     /// The ECDS resource.
     pub(crate) filter: PathBuf,
-    /// The plugin, where it comes by ECDS.
+    /// The plugin, if it is loaded by ECDS.
     pub(crate) wasm: Option<PathBuf>,
-    /// Where all of these are.
+    /// The folder that holds them.
     pub(crate) folder: Folder,
 }
 
-/// An Envoy that runs, until this is dropped.
+/// A running Envoy, stopped when this is dropped.
 pub struct Running {
     child: Child,
     readers: Vec<JoinHandle<()>>,
@@ -69,20 +69,20 @@ impl Running {
             // Envoy creates the file before it writes the address.
             Ok(fs::read_to_string(&running.files.admin).ok().and_then(|text| text.trim().parse().ok()))
         })?;
-        // Until the plugin's first configuration is there, loaded or refused, Envoy is not live.
+        // Envoy is not live until it has loaded or refused the plugin's first configuration.
         running.until(end, "readiness", |running| {
             Ok(running.admin_get("/ready").is_ok_and(|state| state.trim() == "LIVE").then_some(()))
         })?;
         if running.files.wasm.is_some() {
-            running.until(end, "plugin", |running| running.taken(&BTreeMap::new(), 0))?;
+            running.until(end, "plugin", |running| running.applied(&BTreeMap::new(), 0))?;
         }
         running.address = running
             .until(end, "listener", |running| Ok(admin::listeners(running.admin)?.get("forward_proxy").copied()))?;
         Ok(running)
     }
 
-    /// Whether Envoy took an update since the counters were `before` and the log had `from` entries.
-    fn taken(&self, before: &BTreeMap<String, u64>, from: usize) -> Result<Option<()>> {
+    /// Whether Envoy applied an update since the counters were `before` and the log had `from` entries.
+    fn applied(&self, before: &BTreeMap<String, u64>, from: usize) -> Result<Option<()>> {
         match outcome(&self.stats(DISCOVERY)?, before) {
             Some(true) => Ok(Some(())),
             Some(false) => Err(Error::PolicyRefused(self.complaints(from))),
@@ -90,7 +90,7 @@ impl Running {
         }
     }
 
-    /// Asks again and again, but no longer than Envoy lives or `end` allows.
+    /// Polls until there is an answer, Envoy exits or `end` has passed.
     fn until<T>(
         &mut self,
         end: Instant,
@@ -128,7 +128,7 @@ impl Running {
     }
 
     fn ended(&mut self, status: ExitStatus) -> Error {
-        // Whatever Envoy wrote last is still in the pipes.
+        // Envoy's last output may still be in the pipes.
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
@@ -140,9 +140,9 @@ impl Running {
         }
     }
 
-    /// What the plugin, or else Envoy, wrote about a policy that was refused.
+    /// What the plugin, or else Envoy, reports about a refused policy.
     fn complaints(&self, from: usize) -> Vec<String> {
-        // The counter may be ahead of the pipe. Envoy's own word on it comes after the plugin's.
+        // The counter may be ahead of the pipe. Envoy's own report follows the plugin's.
         self.logs.wait_since(from, Duration::from_secs(2), LogLine::is_rejection);
         [self.logs.plugin_errors(from), self.logs.envoy_errors(from), self.logs.rejections(from)]
             .into_iter()
@@ -165,7 +165,7 @@ impl Running {
         &self.binary
     }
 
-    /// The private folder: `envoy.json`, and `filter.json` where the plugin comes by ECDS.
+    /// The private folder: `envoy.json`, and `filter.json` if the plugin is loaded by ECDS.
     pub fn folder(&self) -> &Path {
         self.files.folder.path()
     }
@@ -175,20 +175,20 @@ impl Running {
         self.child.id()
     }
 
-    /// Whether Envoy still runs.
+    /// Whether Envoy is still running.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// The body of a page of the admin interface.
+    /// The body of a page of the admin interface, by GET.
     ///
     /// # Errors
-    /// It cannot be reached, or answers something else than 200.
+    /// It cannot be reached, or its status is not 200.
     pub fn admin_get(&self, path: &str) -> Result<String> {
         admin::request(self.admin, "GET", path)
     }
 
-    /// The same by POST, which is what changes something (`/logging?level=debug`).
+    /// The same by POST, for pages that change something (`/logging?level=debug`).
     ///
     /// # Errors
     /// As [`Running::admin_get`].
@@ -196,7 +196,7 @@ impl Running {
         admin::request(self.admin, "POST", path)
     }
 
-    /// Counters and gauges whose name begins with `prefix`, by their whole name. The plugin's own have the prefix
+    /// The counters and gauges whose name begins with `prefix`, by full name. The plugin's own begin with
     /// `wasmcustom.`.
     ///
     /// # Errors
@@ -205,15 +205,15 @@ impl Running {
         admin::stats(self.admin, prefix)
     }
 
-    /// Gives the running Envoy another policy and returns when it is in force.
+    /// Replaces the policy of the running Envoy and returns when the new one is in force.
     ///
     /// # Errors
-    /// [`Error::PolicyRefused`] with the plugin's own words, and then the old policy stays in force.
+    /// [`Error::PolicyRefused`] with the plugin's own messages; the old policy then stays in force.
     pub fn set_policy(&mut self, document: impl Into<Vec<u8>>) -> Result<()> {
         self.set_configuration(&Configuration::Text(document.into()))
     }
 
-    /// As [`Running::set_policy`], in another wrapping or without a policy.
+    /// As [`Running::set_policy`], in another encoding or without a policy.
     ///
     /// # Errors
     /// As [`Running::set_policy`].
@@ -226,15 +226,15 @@ impl Running {
         let before = self.stats(DISCOVERY)?;
         ecds::write(&self.files.filter, &wasm, configuration)?;
         let end = Instant::now() + self.time_limit;
-        self.until(end, "new policy", |running| running.taken(&before, from))
+        self.until(end, "new policy", |running| running.applied(&before, from))
     }
 
-    /// Envoy's own log so far, the plugin's lines among it.
+    /// Envoy's own log so far, including the plugin's lines.
     pub fn log_lines(&self) -> Vec<LogLine> {
         self.logs.log()
     }
 
-    /// What the plugin wrote so far, without Envoy's prefix.
+    /// The plugin's messages so far, without Envoy's prefix.
     pub fn plugin_lines(&self) -> Vec<String> {
         self.logs.log().iter().filter_map(LogLine::from_plugin).map(str::to_owned).collect()
     }
@@ -244,22 +244,22 @@ impl Running {
         self.logs.access()
     }
 
-    /// Waits until `seen` holds of Envoy's log and the access log, and answers whether it does: both are written a
-    /// little after the answer that they tell of.
+    /// Waits until `seen` holds for Envoy's log and the access log, and returns whether it does: Envoy writes both
+    /// shortly after the answer that they record.
     pub fn wait_for_logs(&self, limit: Duration, seen: impl FnMut(&[LogLine], &[String]) -> bool) -> bool {
         self.logs.wait(limit, seen)
     }
 
-    /// Waits until Envoy ends by itself.
+    /// Waits until Envoy exits by itself.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system cannot wait for the process.
     pub fn wait(&mut self) -> Result<ExitStatus> {
         self.child.wait().map_err(|e| Error::io("waiting for Envoy", e))
     }
 
-    /// Stops Envoy: asks it to, and kills it if it does not within two seconds. Dropping does the same. Returns how it ended
-    /// where that was not because it was stopped: then it may have been gone for a while.
+    /// Stops Envoy: signals it, and kills it if it does not exit within two seconds. Dropping does the same. Returns
+    /// the exit status if Envoy had exited by itself, which may have been a while ago.
     pub fn stop(mut self) -> Option<ExitStatus> {
         self.end()
     }
@@ -280,7 +280,7 @@ impl Running {
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
-        // One that was dying already does not end as one that was asked to: successfully.
+        // An Envoy that was stopped exits successfully; one that was failing already does not.
         status.filter(|status| !asked || !killed && !status.success())
     }
 }
@@ -291,7 +291,7 @@ impl Drop for Running {
     }
 }
 
-/// Whether an update since `before` was taken (`true`) or refused; none if there was none yet.
+/// Whether an update since `before` was applied (`true`) or refused; `None` if there was none yet.
 fn outcome(now: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>) -> Option<bool> {
     let grown = |name: &str| {
         let name = format!("{DISCOVERY}{name}");

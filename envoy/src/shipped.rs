@@ -1,20 +1,20 @@
-//! The files that people copy, as they are inside this crate, and one of them as it is being changed.
+//! The shipped files, embedded in this crate, and the means to change a parsed one.
 //!
-//! Every change says what it looks for, and what is not there is an error: a change that is skipped would start another
-//! proxy than the one that was asked for.
+//! Every change names its place, and a missing place is an error: skipping the change would start a proxy other than
+//! the requested one.
 
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
-/// A file that people copy.
+/// A shipped file.
 #[derive(Clone, Copy, Debug)]
 pub struct File {
     /// Its name, or its path in the folder `envoy`.
     pub name: &'static str,
-    /// What it holds.
+    /// Its content.
     pub text: &'static str,
-    /// Whether it is a program.
+    /// Whether it is executable.
     pub is_executable: bool,
 }
 
@@ -32,28 +32,28 @@ macro_rules! files {
 }
 
 files! {
-    /// The forward proxy: plain HTTP decided by request, tunnels by host and port.
+    /// The forward proxy: it decides plain HTTP by request, and tunnels by host and port.
     FORWARD_PROXY = "forward-proxy.yaml", false;
     /// The forward proxy that inspects TLS.
     INSPECTING_PROXY = "inspecting-proxy.yaml", false;
-    /// The proxy beside an agent that knows of none.
+    /// The transparent proxy beside an agent that has no proxy settings.
     SIDECAR = "sidecar.yaml", false;
     /// The HTTP filter, with its policy.
     FILTER = "filter.yaml", false;
     /// The network filter, with its policy.
     FILTER_TLS = "filter-tls.yaml", false;
-    /// The firewall rules that leave an agent no way but the sidecar.
+    /// The firewall rules that force an agent's traffic through the sidecar.
     REDIRECT = "redirect.sh", true;
 }
 
-/// A file's content, and its name for messages.
+/// A parsed file, with its name for messages.
 pub(crate) struct Shipped {
     file: &'static str,
     root: Value,
 }
 
 impl Shipped {
-    /// Reads a file's YAML.
+    /// Parses a file's YAML.
     pub(crate) fn parse(file: File) -> Result<Self> {
         let File { name, text, .. } = file;
         let root = serde_saphyr::from_str(text)
@@ -61,7 +61,7 @@ impl Shipped {
         Ok(Self { file: name, root })
     }
 
-    /// What became of the file.
+    /// The changed document.
     pub(crate) fn into_value(self) -> Value {
         self.root
     }
@@ -72,13 +72,13 @@ impl Shipped {
         self.root.pointer_mut(place).ok_or(missing)
     }
 
-    /// The listener, cluster or the like of that name in the list at `place`.
+    /// The listener, cluster or other entry of that name in the list at `place`.
     pub(crate) fn named(&mut self, place: &str, name: &str) -> Result<&mut Value> {
         let missing = self.missing(&format!("entry named {name}"));
         self.at(place)?.as_array_mut().and_then(|entries| self::named(entries, name)).ok_or(missing)
     }
 
-    /// Changes every object that `wanted` picks, wherever it is; an object inside one that was picked is not looked at.
+    /// Changes every object that `wanted` selects, at any depth; objects inside a selected one are skipped.
     pub(crate) fn each(
         &mut self,
         what: &str,
@@ -100,7 +100,7 @@ impl Shipped {
         })
     }
 
-    /// The error that `place` is not there.
+    /// The error for a missing `place`.
     pub(crate) fn missing(&self, place: &str) -> Error {
         Error::Config { file: self.file, place: place.to_owned() }
     }
@@ -130,12 +130,12 @@ pub(crate) fn named<'v>(entries: &'v mut [Value], name: &str) -> Option<&'v mut 
     entries.iter_mut().find(|entry| entry["name"] == name)
 }
 
-/// Takes a field away.
+/// Removes a field.
 pub(crate) fn remove(value: &mut Value, field: &str) -> Option<Value> {
     value.as_object_mut()?.remove(field)
 }
 
-/// A filter state whose value is known beforehand.
+/// A filter state object with a constant value.
 pub(crate) fn string_state(key: &str, value: &str) -> Value {
     json!({"object_key": key, "format_string": {"text_format_source": {"inline_string": value}}})
 }

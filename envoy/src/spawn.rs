@@ -1,8 +1,8 @@
 //! Starts a child that does not outlive this process.
 //!
-//! The kernel can send a signal to a child when its parent ends (`PR_SET_PDEATHSIG`), but it means the parent *thread*. A
-//! test's thread ends long before a proxy that several tests share, so a thread that lives as long as the process does
-//! all the starting.
+//! The kernel can signal a child when its parent ends (`PR_SET_PDEATHSIG`), but it means the parent *thread*. A test's
+//! thread ends long before a proxy that several tests share, so one thread that lives as long as the process starts
+//! every child.
 
 use std::io;
 use std::process::{Child, Command};
@@ -21,8 +21,8 @@ static STARTER: LazyLock<Mutex<mpsc::Sender<Order>>> = LazyLock::new(|| {
     Mutex::new(orders)
 });
 
-/// Starts `command`. On Linux the child is killed when this process ends, also when that is killed: it has nothing to
-/// clean up that would be worth a wait.
+/// Starts `command`. On Linux the kernel kills the child when this process ends, even by SIGKILL: the child has nothing
+/// to clean up.
 pub(crate) fn spawn(mut command: Command) -> io::Result<Child> {
     end_with_parent(&mut command);
     let (answer, answered) = mpsc::channel();
@@ -42,13 +42,13 @@ fn end_with_parent(command: &mut Command) {
         if set != 0 {
             return Err(io::Error::last_os_error());
         }
-        // The parent may have ended before the signal was asked for.
+        // The parent may have ended before the signal was requested.
         if u32::try_from(parent_now) != Ok(parent) {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe));
         }
         Ok(())
     };
-    // Ctrl-C in a terminal goes to the whole group: this process decides when Envoy ends.
+    // Ctrl-C in a terminal signals the whole process group, but this process decides when Envoy ends.
     command.process_group(0);
     // SAFETY: the closure allocates nothing, takes no lock and calls only what is safe between fork and exec.
     unsafe { command.pre_exec(set) };

@@ -1,7 +1,7 @@
-//! The certificate authority: the key that every client of this proxy trusts.
+//! The certificate authority (CA): the key that every client of this proxy trusts.
 //!
-//! Whoever has the key can impersonate every site to those clients, so it must never be used when others could have read
-//! it, and nothing here shows it.
+//! The holder of the key can impersonate every site to those clients, so it must never be used when other users could
+//! have read it, and no `Debug` output or message may contain it.
 
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -21,18 +21,18 @@ use crate::files::{self, CERTIFICATE_FILE, KEY_FILE, Locked};
 use crate::names::HostName;
 use crate::serial::serial;
 
-/// The authority is valid from this long before it was made.
+/// The certificate's validity begins this long before its creation.
 const BACKDATED: Duration = Duration::from_hours(1);
 
-/// How a new authority is made.
+/// The settings of a new CA.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Domains (each with everything below it) for which alone clients will believe this authority. Empty: all names.
+    /// The only domains (each with its subdomains) for which clients accept this CA's certificates. Empty: all names.
     pub name_constraints: Vec<String>,
-    /// How many days it is valid. A year by default: long enough that images with it baked in do not break every few
-    /// weeks, short enough that one which was forgotten somewhere ends by itself.
+    /// How many days it is valid. A year by default: long enough that images that contain it do not break every few
+    /// weeks, short enough that a forgotten CA expires by itself.
     pub days: u16,
-    /// Replaces an authority that is there.
+    /// Replaces an existing CA.
     pub force: bool,
 }
 
@@ -42,7 +42,7 @@ impl Default for Options {
     }
 }
 
-/// A certificate authority, ready to sign.
+/// A CA, ready to sign.
 pub struct CertificateAuthority {
     pem: String,
     fingerprint: String,
@@ -62,10 +62,11 @@ impl fmt::Debug for CertificateAuthority {
 }
 
 impl CertificateAuthority {
-    /// Makes a new authority in `folder`: `ca.pem` for everybody, `ca-key.pem` for this user alone.
+    /// Creates a CA in `folder`: `ca.pem`, which every user can read, and `ca-key.pem`, which only this user can.
     ///
     /// # Errors
-    /// There is one and [`Options::force`] is not set, a constraint is no domain, or the files cannot be written.
+    /// The folder has a CA and [`Options::force`] is not set, a constraint is not a domain, or the files cannot be
+    /// written.
     pub fn create(folder: &Path, options: &Options) -> Result<Self> {
         let locked = Locked::new(folder)?;
         if !options.force && (locked.has(CERTIFICATE_FILE) || locked.has(KEY_FILE)) {
@@ -75,7 +76,7 @@ impl CertificateAuthority {
         Self::write(&locked, folder, key, options)
     }
 
-    /// Makes a new authority whose key is never written down: for one that ends with this process.
+    /// Makes a new CA whose key is never written down: for one that ends with this process.
     ///
     /// # Errors
     /// A constraint is no domain, or no key can be made.
@@ -85,25 +86,24 @@ impl CertificateAuthority {
         Self::new(Path::new("memory"), certificate.pem(), key)
     }
 
-    /// Reads the authority in `folder`.
+    /// Reads the CA in `folder`.
     ///
     /// # Errors
-    /// It is not there, others can read the key, the key is not the certificate's, or the certificate has ended or is
-    /// none of an authority.
+    /// There is none, other users can read the key, the key does not match the certificate, or the certificate has
+    /// expired or is not a CA's.
     pub fn load(folder: &Path) -> Result<Self> {
         let (pem, key) = (files::read_certificate(folder)?, files::read_key(folder)?);
         let key = KeyPair::from_pem(&key).map_err(|e| {
-            let reason = format!("is no private key that can be used: {e}");
+            let reason = format!("is not a usable private key: {e}");
             Error::Unusable { path: folder.join(KEY_FILE), reason }
         })?;
         Self::new(folder, pem, key)
     }
 
-    /// Reads the authority in `folder`, or makes one where there is none. Two processes that do so at once get the same.
+    /// Reads the CA in `folder`, or creates one if there is none. Concurrent processes get the same CA.
     ///
     /// # Errors
-    /// As [`CertificateAuthority::load`] and [`CertificateAuthority::create`]. An authority that cannot be used is never
-    /// replaced.
+    /// As [`CertificateAuthority::load`] and [`CertificateAuthority::create`]. An unusable CA is never replaced.
     pub fn load_or_create(folder: &Path, options: &Options) -> Result<Self> {
         let locked = Locked::new(folder)?;
         match (locked.has(CERTIFICATE_FILE), locked.has(KEY_FILE)) {
@@ -111,7 +111,7 @@ impl CertificateAuthority {
                 let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
                 Self::write(&locked, folder, key, options)
             }
-            // Somebody was interrupted between the two files. The key is good, and nothing is destroyed.
+            // An earlier process stopped between writing the two files. The key is valid, and nothing is overwritten.
             (false, true) => {
                 let key = KeyPair::from_pem(&files::read_key(folder)?)?;
                 Self::write(&locked, folder, key, options)
@@ -131,8 +131,8 @@ impl CertificateAuthority {
         let path = folder.join(CERTIFICATE_FILE);
         let unusable = |reason: String| Error::Unusable { path: path.clone(), reason };
         let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
-            .map_err(|_| unusable("is no certificate in PEM form".into()))?;
-        let certificate = block.parse_x509().map_err(|e| unusable(format!("is no certificate: {e}")))?;
+            .map_err(|_| unusable("is not a certificate in PEM form".into()))?;
+        let certificate = block.parse_x509().map_err(|e| unusable(format!("is not a certificate: {e}")))?;
         check(&certificate, &key).map_err(unusable)?;
         let seconds = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
         let not_after = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
@@ -146,33 +146,33 @@ impl CertificateAuthority {
         Ok(Self { pem, fingerprint, signer, not_after, is_root, permitted })
     }
 
-    /// What clients have to trust (PEM).
+    /// The certificate that clients have to trust (PEM).
     pub fn certificate_pem(&self) -> &str {
         &self.pem
     }
 
-    /// When it ends.
+    /// When it expires.
     pub fn not_after(&self) -> SystemTime {
         self.not_after
     }
 
-    /// When it ends, in UTC as RFC 3339 writes it.
+    /// When it expires, in RFC 3339 format, UTC.
     pub fn expires(&self) -> String {
         let at = OffsetDateTime::from(self.not_after);
         format!("{}T{:02}:{:02}:{:02}Z", at.date(), at.hour(), at.minute(), at.second())
     }
 
-    /// The SHA-256 of the certificate in hexadecimal digits, by which two people can compare it.
+    /// The SHA-256 of the certificate in hexadecimal digits, for comparison by two people.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The domains that it is constrained to; none means all names.
+    /// The domains that its name constraints permit; empty means all names.
     pub fn name_constraints(&self) -> &[String] {
         &self.permitted
     }
 
-    /// Whether its constraints include `name`.
+    /// Whether its name constraints permit `name`.
     pub(crate) fn permits(&self, name: &HostName) -> bool {
         self.permitted.is_empty() || self.permitted.iter().any(|domain| name.is_within(domain))
     }
@@ -193,8 +193,8 @@ fn parameters(options: &Options) -> Result<CertificateParams> {
     parameters.not_before = OffsetDateTime::from(now.checked_sub(BACKDATED).unwrap_or(now));
     parameters.not_after = OffsetDateTime::from(end);
     let serial = serial()?;
-    // The serial's beginning keeps apart the authorities that a client may come to trust over the years: many find an
-    // issuer by its name alone.
+    // The serial's first bytes distinguish the CAs that a client may trust over the years: many clients find an issuer
+    // by its name alone.
     let mark = serial.to_bytes().iter().take(4).fold(0, |mark, byte| mark << 8 | u32::from(*byte));
     parameters.serial_number = Some(serial);
     parameters.distinguished_name = DistinguishedName::new();
@@ -216,13 +216,13 @@ fn constraints(domains: &[String]) -> Result<Option<NameConstraints>> {
             .map_err(|reason| Error::Constraint { domain: domain.escape_default().to_string(), reason })?;
         permitted.push(GeneralSubtree::DnsName(name.as_str().to_owned()));
     }
-    // A constraint on names says nothing of addresses (RFC 5280 4.2.1.10), so those are left out as a whole.
+    // A constraint on names does not limit addresses (RFC 5280 section 4.2.1.10), so all addresses are excluded.
     let all = [CidrSubnet::from_v4_prefix([0; 4], 0), CidrSubnet::from_v6_prefix([0; 16], 0)];
     let excluded = all.into_iter().map(GeneralSubtree::IpAddress).collect();
     Ok(Some(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded }))
 }
 
-/// Whether this is an authority and the key its own.
+/// Checks that the certificate is a CA's, valid now, and that the key is its own.
 fn check(certificate: &X509Certificate<'_>, key: &KeyPair) -> Result<(), String> {
     use rcgen::PublicKeyData;
 
@@ -230,7 +230,7 @@ fn check(certificate: &X509Certificate<'_>, key: &KeyPair) -> Result<(), String>
         return Err(format!("and {KEY_FILE} do not belong together"));
     }
     if !certificate.is_ca() {
-        return Err("is not the certificate of an authority (no CA:TRUE)".into());
+        return Err("is not a CA certificate (no CA:TRUE)".into());
     }
     let usage = certificate.key_usage().map_err(|e| format!("has an unreadable key usage: {e}"))?;
     if usage.is_some_and(|usage| !usage.value.key_cert_sign()) {

@@ -1,4 +1,4 @@
-//! What an authority makes and refuses, read back by another implementation.
+//! What a CA creates and refuses, read back by another implementation.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -19,8 +19,8 @@ const DAY: Duration = Duration::from_hours(24);
 
 fn made(options: &Options) -> (TempDir, CertificateAuthority) {
     let folder = tempfile::tempdir().unwrap();
-    let authority = CertificateAuthority::create(&folder.path().join("ca"), options).unwrap();
-    (folder, authority)
+    let ca = CertificateAuthority::create(&folder.path().join("ca"), options).unwrap();
+    (folder, ca)
 }
 
 fn der(pem: &str) -> CertificateDer<'static> {
@@ -31,10 +31,10 @@ fn name(text: &str) -> HostName {
     HostName::parse(text).unwrap()
 }
 
-/// What a client that trusts `authority` says of a certificate for `host`.
-fn verify(authority: &str, leaf: &str, host: &str) -> Result<(), rustls::Error> {
+/// Verifies the certificate `leaf` for `host` as a client that trusts `ca` does.
+fn verify(ca: &str, leaf: &str, host: &str) -> Result<(), rustls::Error> {
     let mut roots = RootCertStore::empty();
-    roots.add(der(authority)).unwrap();
+    roots.add(der(ca)).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier =
         rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
@@ -43,9 +43,9 @@ fn verify(authority: &str, leaf: &str, host: &str) -> Result<(), rustls::Error> 
 }
 
 #[test]
-fn the_certificate_is_an_authority_by_rfc_5280() {
-    let (_folder, authority) = made(&Options::default());
-    let der = der(authority.certificate_pem());
+fn the_certificate_is_a_ca_by_rfc_5280() {
+    let (_folder, ca) = made(&Options::default());
+    let der = der(ca.certificate_pem());
     let (_, read) = x509_parser::parse_x509_certificate(&der).unwrap();
     let constraints = read.basic_constraints().unwrap().unwrap();
     assert!(constraints.critical && constraints.value.ca && constraints.value.path_len_constraint == Some(0));
@@ -63,8 +63,8 @@ fn the_certificate_is_an_authority_by_rfc_5280() {
 
 #[test]
 fn a_leaf_is_a_server_certificate_for_one_name_by_rfc_5280() {
-    let (_folder, authority) = made(&Options::default());
-    let leaf = authority.mint(&name("one.example"), DAY).unwrap();
+    let (_folder, ca) = made(&Options::default());
+    let leaf = ca.mint(&name("one.example"), DAY).unwrap();
     let der = der(leaf.chain_pem());
     let (_, read) = x509_parser::parse_x509_certificate(&der).unwrap();
     let names = read.subject_alternative_name().unwrap().unwrap();
@@ -81,11 +81,11 @@ fn a_leaf_is_a_server_certificate_for_one_name_by_rfc_5280() {
     assert!(found(|it| matches!(it, ParsedExtension::SubjectKeyIdentifier(_))));
     let life = read.validity().not_after.timestamp() - read.validity().not_before.timestamp();
     assert_eq!(life, 86_400 + 600);
-    verify(authority.certificate_pem(), leaf.chain_pem(), "one.example").unwrap();
-    verify(authority.certificate_pem(), leaf.chain_pem(), "two.example").unwrap_err();
-    let other = authority.mint(&name("one.example"), DAY).unwrap();
+    verify(ca.certificate_pem(), leaf.chain_pem(), "one.example").unwrap();
+    verify(ca.certificate_pem(), leaf.chain_pem(), "two.example").unwrap_err();
+    let other = ca.mint(&name("one.example"), DAY).unwrap();
     assert_ne!(leaf.key_pem(), other.key_pem());
-    assert!(!format!("{leaf:?} {authority:?}").contains("PRIVATE"));
+    assert!(!format!("{leaf:?} {ca:?}").contains("PRIVATE"));
 }
 
 #[test]
@@ -97,58 +97,55 @@ fn an_authority_in_memory_signs_as_others_do() {
 
 #[test]
 fn the_longest_name_gets_a_leaf() {
-    let (_folder, authority) = made(&Options::default());
+    let (_folder, ca) = made(&Options::default());
     let long = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
-    let leaf = authority.mint(&name(&long), DAY).unwrap();
-    verify(authority.certificate_pem(), leaf.chain_pem(), &long).unwrap();
+    let leaf = ca.mint(&name(&long), DAY).unwrap();
+    verify(ca.certificate_pem(), leaf.chain_pem(), &long).unwrap();
 }
 
 #[test]
-fn a_constrained_authority_is_believed_for_its_names_alone() {
-    let (_folder, mut authority) =
-        made(&Options { name_constraints: vec!["example.com".into()], ..Options::default() });
-    assert_eq!(authority.name_constraints(), ["example.com"]);
+fn a_constrained_ca_is_accepted_for_its_names_alone() {
+    let (_folder, mut ca) = made(&Options { name_constraints: vec!["example.com".into()], ..Options::default() });
+    assert_eq!(ca.name_constraints(), ["example.com"]);
     for host in ["example.com", "a.b.example.com"] {
-        let leaf = authority.mint(&name(host), DAY).unwrap();
-        verify(authority.certificate_pem(), leaf.chain_pem(), host).unwrap();
+        let leaf = ca.mint(&name(host), DAY).unwrap();
+        verify(ca.certificate_pem(), leaf.chain_pem(), host).unwrap();
     }
     for host in ["example.org", "evilexample.com", "com"] {
-        assert!(matches!(authority.mint(&name(host), DAY), Err(Error::NotPermitted(_))), "{host}");
+        assert!(matches!(ca.mint(&name(host), DAY), Err(Error::NotPermitted(_))), "{host}");
     }
-    // Whoever stole the key would not ask first.
-    authority.permitted.clear();
-    let forged = authority.mint(&name("example.org"), DAY).unwrap();
-    let error = verify(authority.certificate_pem(), forged.chain_pem(), "example.org").unwrap_err();
+    // A thief of the key would skip our own check.
+    ca.permitted.clear();
+    let forged = ca.mint(&name("example.org"), DAY).unwrap();
+    let error = verify(ca.certificate_pem(), forged.chain_pem(), "example.org").unwrap_err();
     assert!(matches!(&error, rustls::Error::InvalidCertificate(CertificateError::Other(_))), "{error:?}");
     assert!(error.to_string().contains("NameConstraintViolation"), "{error}");
 }
 
 #[test]
-fn a_leaf_ends_with_its_authority() {
-    let (_folder, mut authority) = made(&Options { days: 1, ..Options::default() });
-    let leaf = authority.mint(&name("a.example"), DAY * 3).unwrap();
-    assert!(leaf.not_after() <= authority.not_after());
+fn a_leaf_never_outlives_its_ca() {
+    let (_folder, mut ca) = made(&Options { days: 1, ..Options::default() });
+    let leaf = ca.mint(&name("a.example"), DAY * 3).unwrap();
+    assert!(leaf.not_after() <= ca.not_after());
     let read = der(leaf.chain_pem());
     let (_, read) = x509_parser::parse_x509_certificate(&read).unwrap();
     let end = read.validity().not_after.timestamp();
-    assert!(
-        u64::try_from(end).unwrap() <= authority.not_after().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
-    );
-    authority.not_after = SystemTime::now() - Duration::from_secs(1);
-    assert!(matches!(authority.mint(&name("a.example"), DAY), Err(Error::Expired)));
+    assert!(u64::try_from(end).unwrap() <= ca.not_after().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
+    ca.not_after = SystemTime::now() - Duration::from_secs(1);
+    assert!(matches!(ca.mint(&name("a.example"), DAY), Err(Error::Expired)));
 }
 
 #[test]
-fn files_that_cannot_be_an_authority_are_refused() {
-    let (folder, authority) = made(&Options::default());
-    let ca = folder.path().join("ca");
-    let refused = || CertificateAuthority::load(&ca).unwrap_err().to_string();
-    let mode = |file: &str, mode| fs::set_permissions(ca.join(file), Permissions::from_mode(mode)).unwrap();
+fn unusable_ca_files_are_refused() {
+    let (folder, ca) = made(&Options::default());
+    let path = folder.path().join("ca");
+    let refused = || CertificateAuthority::load(&path).unwrap_err().to_string();
+    let mode = |file: &str, mode| fs::set_permissions(path.join(file), Permissions::from_mode(mode)).unwrap();
 
     for bits in [0o640, 0o604, 0o620, 0o601] {
         mode(KEY_FILE, bits);
         let error = refused();
-        assert!(error.contains(&format!("chmod 0600 {}", ca.join(KEY_FILE).display())), "{error}");
+        assert!(error.contains(&format!("chmod 0600 {}", path.join(KEY_FILE).display())), "{error}");
     }
     mode(KEY_FILE, 0o600);
     mode("", 0o755);
@@ -156,18 +153,18 @@ fn files_that_cannot_be_an_authority_are_refused() {
     assert!(error.contains("mode 0755") && error.contains("chmod 0700"), "{error}");
     mode("", 0o700);
 
-    let key = fs::read_to_string(ca.join(KEY_FILE)).unwrap();
-    fs::write(ca.join(KEY_FILE), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let key = fs::read_to_string(path.join(KEY_FILE)).unwrap();
+    fs::write(path.join(KEY_FILE), KeyPair::generate().unwrap().serialize_pem()).unwrap();
     assert!(refused().contains("do not belong together"));
-    fs::write(ca.join(KEY_FILE), "no key").unwrap();
-    assert!(refused().contains("ca-key.pem is no private key"));
-    fs::write(ca.join(KEY_FILE), &key).unwrap();
+    fs::write(path.join(KEY_FILE), "no key").unwrap();
+    assert!(refused().contains("ca-key.pem is not a usable private key"));
+    fs::write(path.join(KEY_FILE), &key).unwrap();
 
     let pair = KeyPair::from_pem(&key).unwrap();
     let put = |change: &dyn Fn(&mut CertificateParams)| {
         let mut parameters = parameters(&Options::default()).unwrap();
         change(&mut parameters);
-        fs::write(ca.join(CERTIFICATE_FILE), parameters.self_signed(&pair).unwrap().pem()).unwrap();
+        fs::write(path.join(CERTIFICATE_FILE), parameters.self_signed(&pair).unwrap().pem()).unwrap();
     };
     put(&|it| it.is_ca = IsCa::NoCa);
     assert!(refused().contains("no CA:TRUE"));
@@ -177,27 +174,25 @@ fn files_that_cannot_be_an_authority_are_refused() {
     assert!(refused().contains("expired"));
     put(&|it| it.not_before = OffsetDateTime::now_utc() + DAY);
     assert!(refused().contains("not valid before"));
-    fs::write(ca.join(CERTIFICATE_FILE), "no certificate").unwrap();
-    assert!(refused().contains("ca.pem is no certificate"));
-    CertificateAuthority::load_or_create(&ca, &Options::default()).unwrap_err();
-    assert_eq!(fs::read_to_string(ca.join(KEY_FILE)).unwrap(), key, "what cannot be used is not replaced");
+    fs::write(path.join(CERTIFICATE_FILE), "no certificate").unwrap();
+    assert!(refused().contains("ca.pem is not a certificate"));
+    CertificateAuthority::load_or_create(&path, &Options::default()).unwrap_err();
+    assert_eq!(fs::read_to_string(path.join(KEY_FILE)).unwrap(), key, "unusable files are not replaced");
 
-    fs::write(ca.join(CERTIFICATE_FILE), authority.certificate_pem()).unwrap();
-    CertificateAuthority::load(&ca).unwrap();
-    assert!(matches!(CertificateAuthority::create(&ca, &Options::default()), Err(Error::Exists(_))));
-    let forced = CertificateAuthority::create(&ca, &Options { force: true, ..Options::default() }).unwrap();
-    assert_ne!(forced.fingerprint(), authority.fingerprint());
-    assert_eq!(CertificateAuthority::load(&ca).unwrap().fingerprint(), forced.fingerprint());
+    fs::write(path.join(CERTIFICATE_FILE), ca.certificate_pem()).unwrap();
+    CertificateAuthority::load(&path).unwrap();
+    assert!(matches!(CertificateAuthority::create(&path, &Options::default()), Err(Error::Exists(_))));
+    let forced = CertificateAuthority::create(&path, &Options { force: true, ..Options::default() }).unwrap();
+    assert_ne!(forced.fingerprint(), ca.fingerprint());
+    assert_eq!(CertificateAuthority::load(&path).unwrap().fingerprint(), forced.fingerprint());
 }
 
 #[test]
-fn all_who_start_at_once_get_the_same_authority() {
+fn concurrent_starts_get_the_same_ca() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("data/weir/ca");
-    let fingerprint = || {
-        CertificateAuthority::load_or_create(&ca, &Options::default())
-            .map(|authority| authority.fingerprint().to_owned())
-    };
+    let fingerprint =
+        || CertificateAuthority::load_or_create(&ca, &Options::default()).map(|ca| ca.fingerprint().to_owned());
     let made: Vec<String> = thread::scope(|scope| {
         let threads: Vec<_> = (0..16).map(|_| scope.spawn(fingerprint)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
@@ -205,11 +200,11 @@ fn all_who_start_at_once_get_the_same_authority() {
     assert!(made.iter().all(|one| *one == made[0]), "{made:?}");
     let mut files: Vec<_> = fs::read_dir(&ca).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
-    assert_eq!(files, [KEY_FILE, CERTIFICATE_FILE], "nothing else is left");
+    assert_eq!(files, [KEY_FILE, CERTIFICATE_FILE], "no other file is left");
 }
 
 #[test]
-fn an_interrupted_start_is_finished_with_the_same_key() {
+fn an_interrupted_creation_completes_with_the_same_key() {
     let (folder, _) = made(&Options::default());
     let ca = folder.path().join("ca");
     let key = fs::read_to_string(ca.join(KEY_FILE)).unwrap();

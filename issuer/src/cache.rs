@@ -1,7 +1,7 @@
-//! The leaves that were minted, up to a limit; the least recently used one is dropped first.
+//! The minted leaves, up to a limit; the least recently used one is dropped first.
 //!
-//! A dropped leaf is not lost: the streams that subscribe to it hold it, and renew it. The cache only saves work when a
-//! name is asked for again, after a restart of Envoy above all.
+//! A dropped leaf is not lost: the streams that subscribe to it hold and renew it. The cache only saves work when Envoy
+//! requests a name again, mostly after its restart.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use lru::LruCache;
 use crate::leaf::Leaf;
 use crate::names::HostName;
 
-/// None where nothing is to be kept.
+/// `None` if nothing is cached.
 pub(crate) struct Cache(Option<LruCache<HostName, Arc<Leaf>>>);
 
 impl Cache {

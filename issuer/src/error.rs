@@ -1,19 +1,19 @@
-//! What can be wrong with a certificate authority or a socket, with what to do about it.
+//! The errors of the CA and the SDS server, each with its remedy.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::names::NameError;
 
-/// Anything that the issuer refuses or fails at.
+/// Any error of the issuer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Other users can read the private key, or the folder that it is in.
     #[error(
         "other users can read the private key: {path} has mode {mode:04o}; run: chmod {allowed:04o} {path}\n  \
-         A copy of the key can impersonate every site to clients that trust this certificate authority; if one may \
-         exist, make a new authority: weir ca init --force",
+         A copy of the key can impersonate every site to clients that trust this CA; if one may \
+         exist, create a new CA: weir ca init --force",
         path = path.display()
     )]
     Exposed {
@@ -21,7 +21,7 @@ pub enum Error {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
-        /// Those it must have at most.
+        /// The most that are allowed.
         allowed: u32,
     },
     /// The private key belongs to another user.
@@ -32,16 +32,16 @@ pub enum Error {
         /// The owner's id.
         owner: u32,
     },
-    /// The folder holds a certificate authority already.
+    /// The folder already holds a CA.
     #[error(
-        "{} holds a certificate authority already; --force replaces it, and then every client has to trust the new one",
+        "{} already holds a CA; --force replaces it, and then every client has to trust the new one",
         .0.display()
     )]
     Exists(PathBuf),
-    /// The folder holds no certificate authority.
-    #[error("no certificate authority in {}; make one: weir ca init --ca {}", .0.display(), .0.display())]
+    /// The folder holds no CA.
+    #[error("no CA in {}; create one: weir ca init --ca {}", .0.display(), .0.display())]
     Missing(PathBuf),
-    /// The files exist and are not a usable certificate authority.
+    /// The files exist but are not a usable CA.
     #[error("{} {reason}", path.display())]
     Unusable {
         /// The file.
@@ -49,30 +49,30 @@ pub enum Error {
         /// Why not, as the end of a sentence.
         reason: String,
     },
-    /// A name constraint that is no domain.
+    /// A name constraint is not a domain.
     #[error("name constraint \"{domain}\": {reason}")]
     Constraint {
-        /// As it was given.
+        /// The constraint as given, escaped.
         domain: String,
         /// What is wrong with it.
         reason: NameError,
     },
-    /// The certificate authority has expired, or expires before a leaf could be used.
-    #[error("the certificate authority has expired; make a new one: weir ca init --force")]
+    /// The CA has expired, or expires before a leaf could be used.
+    #[error("the CA has expired; create a new one: weir ca init --force")]
     Expired,
-    /// The authority's name constraints do not include this name.
-    #[error("{0} is outside the name constraints of the certificate authority")]
+    /// The CA's name constraints do not permit this name.
+    #[error("{0} is outside the name constraints of the CA")]
     NotPermitted(String),
-    /// A certificate could not be made.
-    #[error("making a certificate: {0}")]
+    /// A certificate could not be created.
+    #[error("creating a certificate: {0}")]
     Sign(String),
     /// Another process listens on the socket.
     #[error("another issuer listens at {}", .0.display())]
     InUse(PathBuf),
     /// The path of the socket holds something else.
-    #[error("{} exists and is no socket; it stays, choose another path", .0.display())]
+    #[error("{} exists and is not a socket, so it is not replaced; choose another path", .0.display())]
     NotASocket(PathBuf),
-    /// A file, a socket or a thread could not be handled.
+    /// A file, socket or thread operation failed.
     #[error("{tried}: {source}")]
     Io {
         /// What was tried, with the path.

@@ -1,6 +1,7 @@
-//! The authority's two files: who may read them, and how they come into being.
+//! The CA's two files: who may read them, and how they are created.
 //!
-//! They must never be seen half written, never be readable by others for a moment, and never be replaced unasked.
+//! They must never be visible half written, never be readable by other users even briefly, and never be replaced
+//! without `--force`.
 
 use std::env;
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -21,15 +22,15 @@ const PUBLIC_FILE: u32 = 0o644;
 /// More than any certificate or key.
 const LARGEST: u64 = 1 << 20;
 
-/// Where the authority is unless another folder is named: `$XDG_DATA_HOME/weir/ca`, or else
-/// `~/.local/share/weir/ca`. None if neither variable is set.
+/// The default folder of the CA: `$XDG_DATA_HOME/weir/ca`, or else `~/.local/share/weir/ca`. `None` if neither variable
+/// is set.
 pub fn default_folder() -> Option<PathBuf> {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))?;
     Some(data.join("weir/ca"))
 }
 
-/// The authority's folder, made if need be and locked against other processes that would fill it at the same time.
+/// The CA's folder, created if necessary, and locked against other processes that would write to it concurrently.
 pub(crate) struct Locked<'a> {
     folder: &'a Path,
     _lock: File,
@@ -64,11 +65,12 @@ impl<'a> Locked<'a> {
         self.write(KEY_FILE, pem, PRIVATE_FILE)
     }
 
-    /// Writes beside and renames: whoever reads sees all of the old or all of the new.
+    /// Writes a temporary file and renames it: a reader sees all of the old content or all of the new.
     fn write(&self, name: &str, content: &str, mode: u32) -> Result<()> {
         let path = self.folder.join(name);
         let written = || -> io::Result<()> {
-            // The mode is in the call that creates the file; only what is public is opened up, afterwards.
+            // The call that creates the file sets the private mode; only a public file gets more permissions,
+            // afterwards.
             let mut file = tempfile::Builder::new()
                 .prefix(".new-")
                 .permissions(Permissions::from_mode(PRIVATE_FILE))
@@ -90,7 +92,7 @@ pub(crate) fn read_certificate(folder: &Path) -> Result<String> {
     read(file, &path)
 }
 
-/// The key's text, if nobody else can have read it.
+/// The key's text, if no other user can have read it.
 pub(crate) fn read_key(folder: &Path) -> Result<String> {
     let path = folder.join(KEY_FILE);
     let opened = File::open(folder).map_err(|e| Error::file("opening", folder, e))?;
@@ -113,7 +115,7 @@ fn read(file: File, path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Refuses what group or others can open, or what another user owns. Root can read everything anyway.
+/// Refuses a file that group or others can open, or that another user owns. Root can read everything anyway.
 fn private(path: &Path, opened: &File, allowed: u32) -> Result<()> {
     let data = opened.metadata().map_err(|e| Error::file("looking at", path, e))?;
     let user = rustix::process::geteuid().as_raw();

@@ -14,11 +14,12 @@ use crate::error::{Error, Result};
 use crate::names::HostName;
 use crate::serial::serial;
 
-/// A leaf is valid from this long before it was made: the clocks of containers and of clients differ a little.
+/// A leaf's validity begins this long before its creation, because the clocks of containers and clients differ a
+/// little.
 const BACKDATED: Duration = Duration::from_mins(10);
-/// What a common name may hold (RFC 5280 appendix A.1, `ub-common-name`).
+/// The longest common name (RFC 5280 appendix A.1, `ub-common-name`).
 const LONGEST_COMMON_NAME: usize = 64;
-/// Renewals come no closer than this when the authority's own end cuts leaves ever shorter.
+/// The least time between renewals, when the CA's own expiry shortens each leaf further.
 const CLOSEST: Duration = Duration::from_secs(1);
 
 /// A certificate for one host name, and its private key.
@@ -29,7 +30,7 @@ pub struct Leaf {
     renew_at: SystemTime,
 }
 
-/// A key that nothing shows.
+/// A key that `Debug` does not print.
 struct PrivateKey(String);
 
 impl fmt::Debug for PrivateKey {
@@ -50,22 +51,22 @@ impl fmt::Debug for Leaf {
 }
 
 impl Leaf {
-    /// The certificate, and the authority's own where that is not a root (PEM).
+    /// The certificate, followed by the CA's own if that is not a root (PEM).
     pub fn chain_pem(&self) -> &str {
         &self.chain
     }
 
-    /// The private key (PEM, PKCS #8). It is for a TLS server alone.
+    /// The private key (PEM, PKCS #8), for a TLS server alone.
     pub fn key_pem(&self) -> &str {
         &self.key.0
     }
 
-    /// When it ends.
+    /// When it expires.
     pub fn not_after(&self) -> SystemTime {
         self.not_after
     }
 
-    /// When another should take its place: after two thirds of its life.
+    /// When another leaf should replace it: after two thirds of its life.
     pub fn renew_at(&self) -> SystemTime {
         self.renew_at
     }
@@ -77,10 +78,10 @@ impl Leaf {
 }
 
 impl CertificateAuthority {
-    /// A new certificate for `name` with a key of its own, valid for `life` at most.
+    /// Signs a certificate for `name` with a new key, valid for `life` at most.
     ///
     /// # Errors
-    /// The certificate authority has expired, or its constraints do not include the name.
+    /// The CA has expired, or its name constraints do not permit the name.
     pub fn mint(&self, name: &HostName, life: Duration) -> Result<Leaf> {
         if !self.permits(name) {
             return Err(Error::NotPermitted(name.to_string()));
@@ -109,11 +110,11 @@ fn parameters(name: &HostName, now: SystemTime, end: SystemTime) -> Result<Certi
     parameters.not_after = OffsetDateTime::from(end);
     parameters.serial_number = Some(serial()?);
     parameters.distinguished_name = rcgen::DistinguishedName::new();
-    // Clients go by the alternative name; this one is for the person who looks at the certificate.
+    // Clients check the alternative name; the common name is for a person who reads the certificate.
     let shown = if name.as_str().len() > LONGEST_COMMON_NAME { "Weir" } else { name.as_str() };
     parameters.distinguished_name.push(DnType::CommonName, DnValue::Utf8String(shown.to_owned()));
     parameters.subject_alt_names = vec![SanType::DnsName(name.as_str().try_into()?)];
-    // CA:FALSE written out, which also adds the subject's key identifier.
+    // An explicit CA:FALSE, which also adds the subject key identifier.
     parameters.is_ca = IsCa::ExplicitNoCa;
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -1,11 +1,11 @@
-//! The issuer: gives Envoy the certificates with which it opens tunnels, signed by a local certificate authority.
+//! The issuer: gives Envoy the certificates for inspecting TLS, signed by a local certificate authority (CA).
 //!
-//! Envoy asks for a certificate by the name of a host (SDS over a Unix socket), and the issuer answers with a leaf that
-//! it mints at that moment and renews on the same stream. Envoy keeps what it was given, so the issuer may be away: names
-//! that Envoy knows go on, new ones wait for it.
+//! Envoy requests a certificate by host name (SDS over a Unix socket). The issuer mints a leaf on demand and renews it
+//! on the same stream. Envoy keeps the certificates it has, so the issuer may be down for a while: known names keep
+//! working, and new ones wait.
 //!
-//! It must never sign what is not a plain host name, never let a leaf outlive its authority, and never write a private
-//! key anywhere but into the authority's own key file and to Envoy.
+//! It must never sign anything but a plain host name, never let a leaf outlive its CA, and never write a private key
+//! anywhere but into the CA's own key file and to Envoy.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -52,7 +52,7 @@ pub use stats::Stats;
 use sds::Shared;
 use socket::Socket;
 
-/// An issuer that runs on a thread of its own, until this is dropped.
+/// An issuer on its own thread, stopped when this is dropped.
 pub struct Issuer {
     shared: Arc<Shared>,
     path: PathBuf,
@@ -61,10 +61,11 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Serves `ca` at a new Unix socket, which only this user can open.
+    /// Serves certificates of `ca` at a new Unix socket, which only this user can open.
     ///
     /// # Errors
-    /// Somebody listens there already, something that is no socket is there, or the system gives no socket or thread.
+    /// Another process listens there, the path holds something other than a socket, or the system cannot create the
+    /// socket or the thread.
     pub fn start(ca: CertificateAuthority, socket: &Path) -> Result<Self> {
         Self::start_with(ca, socket, &Settings::default())
     }
@@ -94,12 +95,12 @@ impl Issuer {
         Ok(Self { shared, path: socket.to_owned(), stop: Some(stop), server: Some(server) })
     }
 
-    /// Where it listens.
+    /// The path it listens at.
     pub fn socket(&self) -> &Path {
         &self.path
     }
 
-    /// What it did so far.
+    /// Its counters so far.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }

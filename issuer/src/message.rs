@@ -1,8 +1,8 @@
-//! The messages of Envoy's secret discovery, as far as the issuer needs them.
+//! The messages of Envoy's secret discovery service that the issuer needs.
 //!
-//! Written by hand: the sets of generated types that exist bring all of Envoy's API, which takes longer to compile than
-//! everything else here together, for ten messages whose field numbers never change. Fields that are not named are
-//! skipped on reading. None of them may show a private key, so what can hold one has no derived `Debug`.
+//! They are written by hand: the crates of generated types contain all of Envoy's API, which takes longer to compile
+//! than the rest of this workspace, and we need ten messages whose field numbers never change. Decoding skips other
+//! fields. No message may print a private key, so those that can hold one do not derive `Debug`.
 
 use std::fmt;
 

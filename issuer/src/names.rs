@@ -1,7 +1,8 @@
 //! Which names get a certificate.
 //!
-//! The plugin decides which hosts may be reached. This is narrower and independent of it: whatever asks for a name, only a
-//! plain host name is ever signed, never a wildcard, an address, or bytes that a client could read in two ways.
+//! The plugin decides which hosts a client may reach. This check is narrower and independent of it: the issuer signs
+//! only a plain host name for any requester, never a wildcard, an address, or bytes that a client could read in two
+//! ways.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,21 +20,21 @@ pub struct HostName(Arc<str>);
 /// Why a name gets no certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// No bytes.
+    /// It is empty.
     Empty,
-    /// More than 253 bytes, or a label of more than 63.
+    /// It is longer than 253 bytes, or a label is longer than 63.
     TooLong,
-    /// A dot at the beginning or the end, or two in a row.
+    /// It begins or ends with a dot, or has two in a row.
     EmptyLabel,
-    /// A `*`.
+    /// It contains `*`.
     Wildcard,
-    /// An address, or a name that could be taken for one since its last label is a number.
+    /// It is an address, or could be parsed as one because its last label is a number.
     Address,
-    /// `A` to `Z`.
+    /// It contains `A` to `Z`.
     UpperCase,
-    /// Any other byte that a host name does not have.
+    /// It contains any other byte that a host name cannot have.
     Character,
-    /// A `-` where a label begins or ends.
+    /// A label begins or ends with `-`.
     Hyphen,
 }
 
@@ -55,7 +56,7 @@ impl fmt::Display for NameError {
 impl std::error::Error for NameError {}
 
 impl HostName {
-    /// Takes a name as it is: nothing is tidied up.
+    /// Accepts a name as it is, without normalising it.
     ///
     /// # Errors
     /// The first reason found.
@@ -71,7 +72,7 @@ impl HostName {
             check(label)?;
             last = label;
         }
-        // 10.0.0.1, but also 0x7f.1 and 127.1: what the WHATWG URL standard takes for an IPv4 address.
+        // 10.0.0.1, but also 0x7f.1 and 127.1: what the WHATWG URL standard parses as an IPv4 address.
         let hex = last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
         if hex || last.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(NameError::Address);
@@ -84,7 +85,7 @@ impl HostName {
         &self.0
     }
 
-    /// Whether it is `domain` or below it.
+    /// Whether it is `domain` or a subdomain of it.
     pub(crate) fn is_within(&self, domain: &str) -> bool {
         self.0.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_names_are_taken_as_they_are() {
+    fn host_names_are_accepted_as_they_are() {
         let long = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
         assert_eq!(long.len(), 253);
         for name in
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_holds_what_is_below_it() {
+    fn a_domain_includes_its_subdomains() {
         let name = |text| HostName::parse(text).unwrap();
         assert!(name("example.com").is_within("example.com"));
         assert!(name("a.b.example.com").is_within("example.com"));

@@ -1,8 +1,8 @@
-//! Secret discovery (SDS): the gRPC service that Envoy asks.
+//! The secret discovery service (SDS): the gRPC service that Envoy calls.
 //!
-//! A stream answers with a leaf for each name that it subscribes to, and again when one is due for renewal. It must never
-//! end because of a name that gets no certificate, never hold more for a client than one answer, and never let one client
-//! keep the others waiting.
+//! A stream answers with a leaf for each name that the client subscribes to, and again when one is due for renewal. A
+//! stream must never end because a name gets no certificate, never buffer more than one answer for a client, and never
+//! let one client delay the others.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -38,9 +38,9 @@ mod whole;
 const STREAM_SECRETS: &str = "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets";
 const DELTA_SECRETS: &str = "/envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets";
 const DELTA_AGGREGATED: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-/// The largest request: Envoy describes itself in 60 KiB, and after a lost connection it asks for all names at once.
+/// The largest request: Envoy describes itself in 60 KiB, and requests all names together after a lost connection.
 const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
-/// Streams in one connection. Without ADS Envoy opens one for each name; more than these wait in Envoy, or it connects again.
+/// Streams in one connection. Without ADS Envoy opens one for each name; further ones wait in Envoy, or it reconnects.
 const STREAMS: u32 = 20_000;
 
 /// Serves until it is dropped.
@@ -55,7 +55,7 @@ pub(crate) async fn serve(socket: &Socket, shared: Arc<Shared>) {
                         return;
                     }
                 }
-                // A connection that is gone again, or no file descriptor left for the moment.
+                // The client has disconnected already, or no file descriptor is free at the moment.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
@@ -115,14 +115,14 @@ impl<D: Dialect> StreamingService<D::Request> for Method<D> {
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<D::Request>>) -> Self::Future {
-        // Room for one answer: a client that does not read gets no more made for it.
+        // Room for one answer: the issuer mints no more for a client that does not read.
         let (answers, receiver) = mpsc::channel(1);
         tokio::spawn(converse::<D>(Arc::clone(&self.shared), request.into_inner(), answers));
         std::future::ready(Ok(Response::new(ReceiverStream::new(receiver))))
     }
 }
 
-/// One stream, to its end.
+/// Serves one stream until it ends.
 async fn converse<D: Dialect>(
     shared: Arc<Shared>,
     mut requests: Streaming<D::Request>,
@@ -151,7 +151,7 @@ async fn converse<D: Dialect>(
     }
 }
 
-/// Counts a stream as long as it lives.
+/// Counts a stream while it is open.
 struct Open<'a>(&'a Counter);
 
 impl<'a> Open<'a> {

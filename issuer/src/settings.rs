@@ -1,14 +1,14 @@
-//! What can be set of an issuer.
+//! The settings of an issuer.
 
 use std::time::Duration;
 
-/// What can be set of an issuer.
+/// The settings of an issuer.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long a leaf is valid from the moment it is minted; it is renewed after two thirds of that. A certificate
-    /// authority that ends before cuts it short.
+    /// How long a leaf is valid from its minting; it is renewed after two thirds of that. A CA that expires earlier
+    /// shortens it.
     pub leaf_life: Duration,
-    /// How many leaves are kept for the next stream that asks; the least recently used one is dropped first.
+    /// How many leaves the cache keeps for later streams; the least recently used one is dropped first.
     pub cached: usize,
 }
 

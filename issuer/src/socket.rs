@@ -1,4 +1,4 @@
-//! The Unix socket: only this user can open it, and it never takes the place of one that somebody listens on.
+//! The Unix socket: only this user can open it, and it must never replace one that another process listens on.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// A socket that is listened on; its file is removed with it.
+/// A listening socket; dropping it removes its file.
 pub(crate) struct Socket {
     pub(crate) listener: UnixListener,
     path: PathBuf,
-    /// Device and inode of the file, by which it is still known to be ours at the end.
+    /// Device and inode of the file, to recognise it as ours on drop.
     file: (u64, u64),
 }
 
@@ -20,7 +20,7 @@ impl Socket {
     pub(crate) fn bind(path: &Path) -> Result<Self> {
         let failed = |e: io::Error| Error::file("listening at", path, e);
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Two that start at once: one looks and binds, then the other looks.
+        // If two processes start concurrently, one checks and binds before the other checks.
         let lock = File::open(folder).map_err(|e| Error::file("opening", folder, e))?;
         lock.lock().map_err(|e| Error::file("locking", folder, e))?;
         if let Ok(found) = fs::symlink_metadata(path) {
@@ -31,8 +31,8 @@ impl Socket {
                 return Err(Error::InUse(path.to_owned()));
             }
         }
-        // Bound in a folder that only this user can enter, then moved: nobody can connect before the mode is set, and a
-        // stale file is replaced in one step.
+        // Bound in a folder that only this user can enter, then moved: no other user can connect before the mode is
+        // set, and the rename replaces a stale file atomically.
         let private = tempfile::Builder::new().prefix(".").rand_bytes(4).tempdir_in(folder).map_err(failed)?;
         let bound = private.path().join("s");
         let listener = UnixListener::bind(&bound).map_err(failed)?;

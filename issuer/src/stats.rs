@@ -1,24 +1,24 @@
-//! What an issuer did, in numbers. No name is ever in them.
+//! The counters of an issuer. They must never contain a name.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A reading of an issuer's counters.
+/// A snapshot of an issuer's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Leaves made, renewals among them.
+    /// Minted leaves, including renewals.
     pub minted: u64,
-    /// Leaves made again since two thirds of their life were over.
+    /// Leaves renewed after two thirds of their life.
     pub renewed: u64,
-    /// Names that were asked for and got nothing: not a host name, or outside the authority's name constraints.
+    /// Requested names that got no certificate: not a host name, or outside the CA's name constraints.
     pub refused: u64,
-    /// Leaves that could not be made: the authority has expired, say.
+    /// Leaves that could not be minted, for example because the CA has expired.
     pub failed: u64,
-    /// Answers that Envoy did not take.
+    /// Answers that Envoy rejected.
     pub rejected: u64,
     /// Leaves in the cache now.
     pub cached: u64,
-    /// Streams open now: one for each Envoy with delta ADS, one for each name otherwise.
+    /// Open streams: one for each Envoy with delta ADS, otherwise one for each name.
     pub streams: u64,
 }
 

@@ -10,9 +10,10 @@ use weir_envoy::{Launch, Running};
 use weir_internet::StandIn;
 use weir_issuer::{CertificateAuthority, Issuer, Options};
 
+use crate::answer::Outcome;
 use crate::http1::Stream;
 use crate::proxy::{launch, ok};
-use crate::{Outcome, connect, http1, http2, tls};
+use crate::{connect, http1, http2, tls};
 
 /// See the module.
 pub struct Inspecting {

@@ -1,4 +1,4 @@
-//! `weir ca`: the certificate authority of TLS inspection, made and handed out.
+//! `weir ca`: creates the CA of TLS inspection and prints its certificate.
 //!
 //! The private key is never printed, and never replaced unasked.
 
@@ -10,23 +10,38 @@ use serde_json::json;
 use weir_issuer::{CERTIFICATE_FILE, CertificateAuthority, KEY_FILE, Options};
 
 use crate::console::exit::Exit;
+use crate::console::output;
 use crate::console::terminal::{FAINT, GOOD, STRONG, WARNING, data, mistake, paint, words};
 use crate::proxy::certificates::{failed, folder};
 
 const EXAMPLES: &str = "\
 Examples:
-  weir ca init                                          make one, for all names
+  weir ca init                                          create a CA for all names
   weir ca init --name-constraint github.com --name-constraint pypi.org
-                                                        clients will believe it for these alone
-  weir ca export > weir-ca.pem                          what clients have to trust
-  weir ca export --bundle > bundle.pem                  the system's roots and ours, for SSL_CERT_FILE and the like
+                                                        clients will accept it for these names only
+  weir ca export > weir-ca.pem                          the certificate that clients have to trust
+  weir ca export --bundle > bundle.pem                  with the system's CA certificates, for SSL_CERT_FILE
 
-The files are ca.pem (for everybody) and ca-key.pem (for you alone) in $XDG_DATA_HOME/weir/ca, or else
-~/.local/share/weir/ca. Whoever has the key can impersonate every site to clients that trust ca.pem.
+The files are ca.pem (public) and ca-key.pem (private) in $XDG_DATA_HOME/weir/ca, or else ~/.local/share/weir/ca.
+Anyone with the key can impersonate every site to clients that trust ca.pem.
 
 Exit code: 0 done, 1 not done, 2 a mistake in the command line.";
 
-/// Make the certificate authority that TLS inspection needs, and print what clients have to trust
+const INIT: &str = "\
+Examples:
+  weir ca init
+  weir ca init --ca /var/lib/weir/ca --days 30 --name-constraint github.com
+
+Exit code: 0 created; 1 not created, for example because there is a CA already; 2 a mistake in the command line.";
+
+const EXPORT: &str = "\
+Examples:
+  weir ca export > weir-ca.pem
+  weir ca export --bundle --output bundle.pem
+
+Exit code: 0 written; 1 not written, for example because there is no CA; 2 a mistake in the command line.";
+
+/// Create the CA that TLS inspection needs, and print the certificate that clients have to trust
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Ca {
@@ -40,35 +55,40 @@ enum Command {
     Export(Export),
 }
 
-/// Make a certificate authority
+/// Create a CA
 #[derive(Debug, Args)]
+#[command(after_help = INIT)]
 struct Init {
-    /// Folder to make it in
+    /// Folder to create it in [default: see `weir ca --help`]
     #[arg(long, value_name = "DIR", alias = "dir")]
     ca: Option<PathBuf>,
-    /// Domain that it is for, with all below it; can be repeated. Without one it is for all names
+    /// Domain it is valid for, with subdomains; can be repeated [default: all names]
     #[arg(long, value_name = "DOMAIN")]
     name_constraint: Vec<String>,
-    /// Days it is valid
+    /// How long it is valid, in days
     #[arg(long, value_name = "N", default_value_t = Options::default().days, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,
-    /// Replace one that is there: every client has to trust the new one
+    /// Replace an existing CA: every client has to trust the new one
     #[arg(long)]
     force: bool,
-    /// Print what was made as JSON
+    /// Print what was created as JSON
     #[arg(long)]
     json: bool,
 }
 
 /// Print the certificate that clients have to trust (PEM)
 #[derive(Debug, Args)]
+#[command(after_help = EXPORT)]
 struct Export {
-    /// Folder of the authority
+    /// Folder of the CA [default: see `weir ca --help`]
     #[arg(long, value_name = "DIR", alias = "dir")]
     ca: Option<PathBuf>,
-    /// Print the system's roots too (from `SSL_CERT_FILE` or the usual places)
+    /// Add the system's CA certificates (from `SSL_CERT_FILE` or the usual places)
     #[arg(long)]
     bundle: bool,
+    /// File to write [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 impl Ca {
@@ -85,8 +105,8 @@ impl Init {
         let Some(folder) = folder(self.ca.as_deref()) else { return Exit::Mistake };
         if let Some(constraints) = self.lost_constraints(&folder) {
             mistake(format_args!(
-                "the authority in {} is for {constraints} alone, and the new one would be for all names: say \
-                 --name-constraint again, or remove the folder first",
+                "the CA in {} is valid for {constraints} only, and the new one would be valid for all names: repeat \
+                 --name-constraint, or remove the folder first",
                 folder.display()
             ));
             return Exit::Mistake;
@@ -99,7 +119,7 @@ impl Init {
         Exit::Success
     }
 
-    /// The domains of the authority that is to be replaced, where the new one is to have none.
+    /// The domains of the CA that is to be replaced, where the new one is to have none.
     fn lost_constraints(&self, folder: &Path) -> Option<String> {
         if !self.force || !self.name_constraint.is_empty() {
             return None;
@@ -122,19 +142,19 @@ impl Init {
             return;
         }
         let line = |name: &str, text: &str| words(format_args!("  {} {text}", paint(FAINT, format_args!("{name:8}"))));
-        words(format_args!("{} {}", paint(GOOD, "a new authority:"), certificate.display()));
+        words(format_args!("{} {}", paint(GOOD, "CA created:"), certificate.display()));
         line("sha256", authority.fingerprint());
         line("expires", &authority.expires());
         let domains = authority.name_constraints();
         line("names", &if domains.is_empty() { "all".to_owned() } else { domains.join(", ") });
         words(format_args!(
-            "{} {} impersonates every such site to whoever trusts this authority: it stays on this machine",
+            "{} anyone with {} can impersonate these sites to clients that trust this CA: keep it on this machine",
             paint(WARNING, "note:"),
             key.display()
         ));
         let ca = self.ca.as_ref().map(|ca| format!(" --ca {}", ca.display())).unwrap_or_default();
         words(paint(STRONG, format_args!("  weir ca export{ca} > weir-ca.pem")));
-        words("  is what the sandboxes have to trust; docs/issuer.md says how");
+        words("  writes the certificate that the sandboxes have to trust; docs/issuer.md says how");
     }
 }
 
@@ -145,20 +165,22 @@ impl Export {
             Ok(authority) => authority,
             Err(error) => return failed(&error),
         };
+        let mut text = String::new();
         if self.bundle {
             let Some(path) = weir_envoy::system_roots() else {
-                mistake("this machine's roots are in none of the usual places: name their file with SSL_CERT_FILE");
+                mistake("this system's CA certificates are at none of the usual places; name them with SSL_CERT_FILE");
                 return Exit::Failure;
             };
             match fs::read_to_string(&path) {
-                Ok(roots) => data(roots.trim_end()),
+                Ok(roots) => text = format!("{}\n", roots.trim_end()),
                 Err(error) => {
-                    mistake(format_args!("reading {}: {error}", path.display()));
+                    mistake(format_args!("cannot read {}: {error}", path.display()));
                     return Exit::Failure;
                 }
             }
         }
-        data(authority.certificate_pem().trim_end());
-        Exit::Success
+        text.push_str(authority.certificate_pem().trim_end());
+        text.push('\n');
+        output::write(self.output.as_deref(), text.as_bytes())
     }
 }

@@ -4,27 +4,31 @@ mod summary;
 
 use std::path::PathBuf;
 
+use crate::console::exit::Exit;
+use crate::console::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, data, mistake, paint, words};
+use crate::document::argument::PolicyArgument;
+use crate::document::input::{self, Input};
+use crate::document::mistakes::{Refused, at};
+use crate::document::place::Places;
+use crate::document::policy_file::Document;
+use crate::document::position::Position;
+use crate::document::warnings::{Warning, warnings};
 use clap::Args;
 use serde_json::{Value, json};
-use weir_policy::Mistakes;
-
-use crate::console::exit::Exit;
-use crate::console::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, count, data, mistake, paint, words};
-use crate::document::input::{self, Input};
-use crate::document::mistakes::{at, in_words, instead, located};
-use crate::document::place::{Places, Position};
-use crate::document::policy_file::Document;
-use crate::document::warnings::{Warning, warnings};
 
 const EXAMPLES: &str = "\
 Examples:
   weir check policy.json
-  weir check --strict policies/*.json       in CI: a warning fails too
+  weir check --strict policies/*.yaml       in CI: a warning fails too
   jq .spec.policy sandbox.json | weir check -
   weir check --json policy.json | jq '.files[].mistakes'
+  WEIR_POLICY=policy.jsonc weir check
 
-The summary is printed to standard output, mistakes and warnings to standard error as
-FILE:LINE:COLUMN. --json prints one object to standard output:
+The format follows from the file's ending. Standard input, and a file with another ending, is JSON, with comments or
+without, where it begins with a bracket, a quotation mark or a comment of JSON, and YAML otherwise.
+
+The summary is printed to standard output, mistakes and warnings to standard error as FILE:LINE:COLUMN. --json prints
+one object to standard output:
   {\"files\": [{\"file\", \"valid\", \"mistakes\": [{\"place\", \"line\", \"column\", \"message\", \"instead\"}],
     \"warnings\": [{\"code\", \"place\", \"line\", \"column\", \"message\", \"particulars\"}],
     \"notes\": [as warnings], \"summary\": {...}}]}
@@ -32,14 +36,16 @@ FILE:LINE:COLUMN. --json prints one object to standard output:
 Exit code: 0 the plugin accepts every file; 2 it refuses one, a file cannot be read, or --strict and a warning.
 A note, on what a preset opens, fails nothing.";
 
-/// Read policies as the plugin does: every mistake, and what is legal but unwise
+/// Read policies as the plugin does: report every mistake, and what is legal but unwise
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Check {
-    /// Policy documents (JSON); - is standard input
-    #[arg(required = true, value_name = "FILE")]
+    /// Policy files; - is standard input [default: the one that --policy or `WEIR_POLICY` names]
+    #[arg(value_name = "FILE", conflicts_with = "policy")]
     files: Vec<PathBuf>,
-    /// Take warnings for mistakes
+    #[command(flatten)]
+    policy: PolicyArgument,
+    /// Treat warnings as mistakes
     #[arg(long)]
     strict: bool,
     /// Print one JSON object instead of words
@@ -49,9 +55,15 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(&self) -> Exit {
+        let paths =
+            if self.files.is_empty() { self.policy.path().map(|path| vec![path]) } else { Ok(self.files.clone()) };
+        paths.map_or_else(|exit| exit, |paths| self.check(&paths))
+    }
+
+    fn check(&self, paths: &[PathBuf]) -> Exit {
         let mut exit = Exit::Success;
         let mut files = Vec::new();
-        for path in &self.files {
+        for path in paths {
             let input = match input::read(path) {
                 Ok(input) => input,
                 Err(unreadable) => {
@@ -80,27 +92,27 @@ impl Check {
 /// One file that was checked.
 struct Checked<'i> {
     input: &'i Input,
-    places: Places<'i>,
-    document: Result<Document, Mistakes>,
+    places: Places,
+    document: Result<Document, Refused>,
     warnings: Vec<Warning>,
 }
 
 impl<'i> Checked<'i> {
     fn new(input: &'i Input) -> Checked<'i> {
-        let document = Document::read(&input.bytes);
+        let document = input.document();
         let warnings = document.as_ref().map(warnings).unwrap_or_default();
-        Checked { input, places: Places::find(&input.bytes), document, warnings }
+        Checked { input, places: input.places(), document, warnings }
     }
 
     fn print(&self) {
         let name = &self.input.name;
         match &self.document {
-            Err(mistakes) => {
-                words(in_words(&self.input.bytes, mistakes, name));
+            Err(refused) => {
+                words(refused.in_words(name));
                 words(format_args!(
                     "{} {name}: {}; the plugin refuses this policy",
                     paint(BAD, "refused"),
-                    count(mistakes.iter().count(), "mistake", "mistakes")
+                    refused.count()
                 ));
             }
             Ok(document) => {
@@ -127,21 +139,18 @@ impl<'i> Checked<'i> {
     }
 
     fn object(&self) -> Value {
-        let mistakes: Vec<Value> = match &self.document {
-            Ok(_) => Vec::new(),
-            Err(mistakes) => located(&self.input.bytes, mistakes)
-                .into_iter()
-                .map(|(mistake, position)| {
-                    json!({
-                        "place": mistake.place,
-                        "line": position.map(|it| it.line),
-                        "column": position.map(|it| it.column),
-                        "message": mistake.problem.to_string(),
-                        "instead": instead(&mistake.problem),
-                    })
+        let faults = self.document.as_ref().err().into_iter().flat_map(Refused::iter);
+        let mistakes: Vec<Value> = faults
+            .map(|fault| {
+                json!({
+                    "place": fault.place,
+                    "line": fault.position.map(|it| it.line),
+                    "column": fault.position.map(|it| it.column),
+                    "message": fault.message,
+                    "instead": fault.instead,
                 })
-                .collect(),
-        };
+            })
+            .collect();
         let remarks = |are_notes: bool| -> Vec<Value> {
             let remarks = self.warnings.iter().filter(|it| it.is_note == are_notes);
             remarks.map(|warning| self.object_of(warning)).collect()

@@ -29,16 +29,17 @@ use script::{Expected, Row};
 const EXAMPLES: &str = "\
 Examples:
   weir demo
-  WEIR_ENVOY=/usr/bin/envoy weir demo       with this Envoy
-  WEIR_PLUGIN=weir.wasm weir demo           with this build of the plugin
+  WEIR_ENVOY=/usr/bin/envoy weir demo       uses this Envoy
+  WEIR_PLUGIN=weir.wasm weir demo           uses this build of the plugin
 
-Fetches Envoy first, where there is none. Exit code: 0 everything came out as it must,
-1 something did not, and is named.";
+Fetches Envoy if there is none. No request leaves this machine: what is allowed goes to a stand-in.
+
+Exit code: 0 every decision was as expected; 1 one was not, and is named; 2 a mistake in the command line.";
 
 /// How long the plugin's record may come after the answer.
 const RECORD_LIMIT: Duration = Duration::from_secs(5);
 
-/// Show the plugin deciding in a real Envoy, on a scripted session
+/// Watch the plugin decide a scripted session in a real Envoy
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Demo {}

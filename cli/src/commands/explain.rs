@@ -4,7 +4,6 @@ mod steps;
 mod target;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -12,8 +11,8 @@ use weir_policy::{Decision, Mode, Reason, Report, Request, Tls, Transport};
 
 use crate::console::exit::Exit;
 use crate::console::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, data, mistake, paint, shown, words};
+use crate::document::argument::PolicyArgument;
 use crate::document::policy_file::Document;
-use crate::document::{input, mistakes};
 use steps::{Step, is_passthrough};
 use target::{Scheme, Target};
 
@@ -28,7 +27,7 @@ Examples:
 
 An https or wss URL reaches a proxy as CONNECT host:443. With \"tls\": \"passthrough\" that is all the plugin
 sees, and what is decided; with \"inspected\" the request inside is decided too. The URL is taken as it is
-written: nothing is decoded or repaired.
+written: nothing is decoded or repaired. --policy - reads the policy from standard input.
 
 TLS is what the plugin's audit records call a connection under TLS passthrough (in a sidecar, at an egress
 gateway): decided by the server name in its ClientHello and its port, and closed without an answer where it is
@@ -52,14 +51,13 @@ refused. TLS :443 is one whose ClientHello names no host, as for every address.
 
 Exit code: 0 allowed (or only audited), 3 denied, 2 a mistake in the policy or the command line.";
 
-/// Say what a policy decides about a request, step by step
+/// Show what a policy decides about one request, step by step
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Explain {
-    /// Policy document (JSON); - is standard input
-    #[arg(long, short, value_name = "FILE")]
-    policy: PathBuf,
-    /// Method, byte for byte: get is not GET; TLS for a connection under TLS passthrough
+    #[command(flatten)]
+    policy: PolicyArgument,
+    /// Method, compared byte for byte (get is not GET); TLS for a connection under TLS passthrough
     method: OsString,
     /// URL, or host:port after CONNECT and TLS
     url: OsString,
@@ -76,44 +74,26 @@ pub(crate) struct Explain {
 
 impl Explain {
     pub(crate) fn run(&self) -> Exit {
-        let input = match input::read(&self.policy) {
-            Ok(input) => input,
-            Err(unreadable) => {
-                mistake(unreadable);
-                return Exit::Mistake;
-            }
-        };
-        let document = match Document::read(&input.bytes) {
-            Ok(document) => document,
-            Err(mistakes) => {
-                words(mistakes::in_words(&input.bytes, &mistakes, &input.name));
-                return Exit::Mistake;
-            }
-        };
+        self.explain().unwrap_or_else(|exit| exit)
+    }
+
+    fn explain(&self) -> Result<Exit, Exit> {
+        let (_, document) = self.policy.read()?;
         let method = self.method.as_encoded_bytes();
-        let target = match Target::of(method, self.url.as_encoded_bytes()) {
-            Ok(target) => target,
-            Err(no_target) => {
-                mistake(no_target);
-                return Exit::Mistake;
-            }
+        let wrong = |what: &dyn std::fmt::Display| {
+            mistake(what);
+            Exit::Mistake
         };
+        let target = Target::of(method, self.url.as_encoded_bytes()).map_err(|no_target| wrong(&no_target))?;
         if matches!(target.scheme, Scheme::TlsPassthrough { .. }) && (self.body || !self.headers.is_empty()) {
-            mistake("under TLS passthrough headers and body are not seen: leave --header and --body out");
-            return Exit::Mistake;
+            return Err(wrong(&"under TLS passthrough headers and body are not seen: leave --header and --body out"));
         }
         let mut headers = Vec::new();
         if target.is_upgrade() {
             headers.push((b"upgrade".to_vec(), b"websocket".to_vec()));
         }
         for written in &self.headers {
-            match header(written.as_encoded_bytes()) {
-                Ok(header) => headers.push(header),
-                Err(no_header) => {
-                    mistake(no_header);
-                    return Exit::Mistake;
-                }
-            }
+            headers.push(header(written.as_encoded_bytes()).map_err(|no_header| wrong(&no_header))?);
         }
         let sent = sent(&document, method, &target, &headers, self.body);
         let explanation = Explanation::new(&document, &sent);
@@ -125,7 +105,7 @@ impl Explain {
                 words(format_args!("{} {note}", paint(FAINT, "note:")));
             }
         }
-        explanation.exit()
+        Ok(explanation.exit())
     }
 }
 

@@ -14,35 +14,41 @@ use crate::proxy;
 const EXPORT: &str = "\
 Examples:
   weir export weir                    writes weir/weir.wasm, weir/forward-proxy.yaml and the rest
-  weir export /etc/envoy              where the configurations look for the plugin and its policy
+  weir export --output /etc/envoy     where the configurations look for the plugin and its policy
 
-A file that is there and differs is kept, and named; --force replaces it. Exit code: 0 written, 1 not all written.";
+A file that exists and differs is kept and named; --force replaces it.
+
+Exit code: 0 written, 1 not all written, 2 a mistake in the command line.";
 
 const BUILD: &str = "\
 Examples:
   weir build                          writes dist/weir.wasm
   weir build --output /etc/envoy      writes it there
 
-The plugin is a part of this binary: the same sources and compiler give the same bytes in every folder.
-Exit code: 0 written, 1 not written.";
+The plugin is part of this binary: the same sources and compiler give the same bytes everywhere.
 
-/// Write the plugin and the files that people copy: Envoy's configurations, manifests, rules
+Exit code: 0 written, 1 not written, 2 a mistake in the command line.";
+
+/// Write the plugin and everything that goes with it: Envoy configurations, manifests, firewall rules
 #[derive(Debug, Args)]
 #[command(after_help = EXPORT)]
 pub(crate) struct Export {
-    /// Folder to write to; made where there is none
-    #[arg(value_name = "DIR")]
-    output: PathBuf,
-    /// Replace files that are there and differ
+    /// Folder to write to; created if needed
+    #[arg(value_name = "DIR", required_unless_present = "output", conflicts_with = "output")]
+    folder: Option<PathBuf>,
+    /// The same as DIR
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Replace files that exist and differ
     #[arg(long)]
     force: bool,
 }
 
-/// Write the plugin alone, dist/weir.wasm, and print what it is
+/// Write the plugin alone, dist/weir.wasm, and print its size, digest, exports and imports
 #[derive(Debug, Args)]
 #[command(after_help = BUILD)]
 pub(crate) struct Build {
-    /// Folder to write weir.wasm to
+    /// Folder to write weir.wasm to; created if needed
     #[arg(long, short, value_name = "DIR", default_value = "dist", alias = "out")]
     output: PathBuf,
 }
@@ -58,12 +64,14 @@ impl Export {
         };
         let texts = shipped::FILES.iter().map(|file| (file.name, file.text.as_bytes(), file.is_executable));
         let mut exit = Exit::Success;
+        // One of the two is there: the command line has been read.
+        let folder = self.folder.iter().chain(&self.output).next().map_or(Path::new("."), PathBuf::as_path);
         for (name, bytes, is_executable) in std::iter::once(("weir.wasm", plugin.bytes(), false)).chain(texts) {
-            let path = self.output.join(name);
+            let path = folder.join(name);
             match self.write(&path, bytes, is_executable) {
                 Ok(true) => data(path.display()),
                 Ok(false) => {
-                    words(format_args!("{} differs and was kept; --force replaces it", path.display()));
+                    words(format_args!("{} exists, differs and was kept; --force replaces it", path.display()));
                     exit = Exit::Failure;
                 }
                 Err(error) => {

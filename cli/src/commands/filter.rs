@@ -1,10 +1,10 @@
-//! `weir filter`: the files from which an Envoy that somebody else runs reads the plugin, made of a policy.
+//! `weir filter`: writes Envoy's filter files from a policy, for an Envoy that somebody else runs.
 //!
-//! They carry more than the policy (what the plugin may do, where it is), there is one for each face of the plugin, and Envoy
-//! takes them up when they are replaced by rename alone. People edit `policy.json` with whatever editor they have; this makes
-//! the ones of the other. It never writes a policy with a mistake.
+//! They carry more than the policy (what the plugin may do, where it is), there is one for each kind of filter, and Envoy
+//! applies them only when they are replaced by rename. People edit the policy with whatever editor they have; this writes
+//! the files from it. It never writes a policy with a mistake.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -14,104 +14,95 @@ use weir_envoy::{Configuration, Error, ecds};
 use crate::console::exit::Exit;
 use crate::console::interrupt::Interrupt;
 use crate::console::terminal::{mistake, words};
-use crate::document::input;
+use crate::document::argument::PolicyArgument;
+use crate::document::input::{self, Input};
 use crate::document::policy_file::Document;
 use crate::follow::{self, Seen, Watched};
 
 const EXAMPLES: &str = "\
 Examples:
   weir filter --policy policy.json --output /etc/envoy
-  weir filter --policy policy.json --output /etc/envoy --follow
+  weir filter --policy policy.yaml --output /etc/envoy --follow
   weir filter --policy policy.json --output weir-policy
   kubectl create configmap weir-policy --from-file=weir-policy --dry-run=client -o yaml | kubectl apply -f -
 
-Written are filter.yaml, for HTTP (forward-proxy.yaml, inspecting-proxy.yaml, sidecar.yaml), and filter-tls.yaml, for
-TLS that nobody opens (sidecar.yaml): each beside its place, and then renamed. Envoy applies them at once, for open
-connections too. A policy with a mistake is printed with its mistakes, and the files stay as they are. With --follow
-every change of the policy's file is taken up, however it is saved, until the process is stopped; one that cannot be
-used at first is waited for.
+Writes filter.yaml, the HTTP filter (forward-proxy.yaml, inspecting-proxy.yaml, sidecar.yaml), and filter-tls.yaml,
+the network filter for TLS passthrough (sidecar.yaml). Each is written beside its place and renamed, so Envoy applies
+it immediately, to open connections too. They hold the policy as JSON, whatever format it is written in. A policy
+with a mistake is reported, and the files stay as they are. With --follow every change of the policy is applied,
+however it is saved, until the process is stopped; a policy that cannot be used at first is waited for.
 
-Exit code: 0 written, or stopped by Ctrl-C or SIGTERM; 1 not written; 2 a mistake in the policy.";
+Exit code: 0 written, or stopped by Ctrl-C or SIGTERM; 1 not written; 2 a mistake in the policy or the command line.";
 
 /// How often the file is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Write a policy as the files that Envoy reads, filter.yaml and filter-tls.yaml, and follow changes of its file
+/// Write Envoy's filter files, filter.yaml and filter-tls.yaml, from a policy
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Filter {
-    /// Policy document (JSON)
-    #[arg(long, short, value_name = "FILE")]
-    policy: PathBuf,
-    /// Folder to write to, where Envoy watches the files
+    #[command(flatten)]
+    policy: PolicyArgument,
+    /// Folder to write to, which Envoy watches
     #[arg(long, short, value_name = "DIR", alias = "out")]
     output: PathBuf,
-    /// Where Envoy finds weir.wasm
+    /// Path of weir.wasm, as Envoy sees it
     #[arg(long, value_name = "PATH", default_value = "/etc/envoy/weir.wasm")]
     plugin: PathBuf,
-    /// Go on, and write it again whenever the policy changes
+    /// Keep running, and write the files again whenever the policy changes
     #[arg(long)]
     follow: bool,
 }
 
 impl Filter {
     pub(crate) fn run(&self) -> Exit {
-        if self.follow && self.policy == Path::new("-") {
-            mistake("the policy is read again when it changes: name a file, not standard input");
-            return Exit::Mistake;
-        }
-        let input = input::read(&self.policy);
-        if self.follow {
-            return self.follow(input.ok().map(|input| input.bytes));
-        }
-        let input = match input {
-            Ok(input) => input,
-            Err(unreadable) => {
-                mistake(unreadable);
-                return Exit::Mistake;
-            }
-        };
-        match follow::take_up(None, &input.bytes, &input.name, || self.write(&input.bytes)) {
-            Some(document) => {
-                follow::note_warnings(&document, &input.name);
-                Exit::Success
-            }
-            None if Document::read(&input.bytes).is_err() => Exit::Mistake,
-            None => Exit::Failure,
-        }
+        let ran = if self.follow { self.follow() } else { self.write_once() };
+        ran.unwrap_or_else(|exit| exit)
     }
 
-    fn write(&self, policy: &[u8]) -> Result<(), Error> {
-        ecds::write_both(&self.output, &self.plugin, &Configuration::Text(policy.to_owned()))
+    fn write_once(&self) -> Result<Exit, Exit> {
+        let input = input::read(&self.policy.path()?).map_err(|unreadable| {
+            mistake(unreadable);
+            Exit::Mistake
+        })?;
+        match follow::apply(None, &input, |document| self.write(document)) {
+            Some(document) => follow::note_warnings(&document, &input.name),
+            None if input.document().is_err() => return Err(Exit::Mistake),
+            None => return Err(Exit::Failure),
+        }
+        Ok(Exit::Success)
     }
 
-    /// Takes up `first`, and then every change. Without one the file cannot be read yet.
-    fn follow(&self, first: Option<Vec<u8>>) -> Exit {
-        let interrupt = match Interrupt::watch() {
-            Ok(interrupt) => interrupt,
-            Err(error) => {
-                mistake(format_args!("cannot watch for signals: {error}"));
-                return Exit::Failure;
-            }
-        };
+    fn write(&self, document: &Document) -> Result<(), Error> {
+        ecds::write_both(&self.output, &self.plugin, &Configuration::Text(document.json().to_owned()))
+    }
+
+    /// Applies the policy, and then every change of it. A file that cannot be read yet is waited for.
+    fn follow(&self) -> Result<Exit, Exit> {
+        let path = self.policy.followed_path()?;
+        let first = input::read(&path).ok().map(Input::into_bytes);
+        let interrupt = Interrupt::watch().map_err(|error| {
+            mistake(format_args!("cannot watch for signals: {error}"));
+            Exit::Failure
+        })?;
         interrupt.hold();
-        let name = self.policy.display().to_string();
-        let take_up = |old: Option<&Document>, content: &[u8]| {
-            let document = follow::take_up(old, content, &name, || self.write(content))?;
-            follow::note_warnings(&document, &name);
+        let apply = |old: Option<&Document>, content: &[u8]| {
+            let input = Input::new(&path, content.to_owned());
+            let document = follow::apply(old, &input, |document| self.write(document))?;
+            follow::note_warnings(&document, &input.name);
             Some(document)
         };
-        let mut document = first.as_deref().and_then(|content| take_up(None, content));
-        let mut watched = Watched::new(self.policy.clone(), first);
+        let mut document = first.as_deref().and_then(|content| apply(None, content));
+        let mut watched = Watched::new(path.clone(), first);
         while !interrupt.came() {
             match watched.look() {
                 Seen::Same => {}
-                Seen::Changed(content) => document = take_up(document.as_ref(), &content).or(document),
-                Seen::Gone(error) => follow::note_gone(&name, &error),
+                Seen::Changed(content) => document = apply(document.as_ref(), &content).or(document),
+                Seen::Gone(error) => follow::note_gone(&path.display().to_string(), &error),
             }
             thread::sleep(TICK);
         }
-        words("the policy is no longer followed");
-        Exit::Success
+        words("stopped: the policy is no longer followed");
+        Ok(Exit::Success)
     }
 }

@@ -22,29 +22,29 @@ Examples:
   weir issuer --socket /run/weir/issuer.sock
   weir issuer --ca /var/lib/weir/ca --socket /run/weir/issuer.sock
 
-Envoy asks here for the certificate of each host whose tunnel it opens (envoy/inspecting-proxy.yaml, cluster
-issuer). The authority is made where there is none; clients have to trust it: weir ca export.
-What was done is printed to standard error once a minute where there is news, and on SIGUSR1.
+Envoy asks the issuer for the certificate of each host whose TLS it inspects (inspecting-proxy.yaml, cluster issuer).
+The CA is created on first use; clients have to trust it, see `weir ca export`. Counts are printed to standard error
+once a minute while they change, and on SIGUSR1.
 
 Exit code: 0 stopped by Ctrl-C or SIGTERM, 1 not started, 2 a mistake in the command line.";
 
 const TICK: Duration = Duration::from_millis(100);
 const NEWS: Duration = Duration::from_mins(1);
 
-/// Sign certificates for Envoy, for the hosts whose tunnels it opens
+/// Sign certificates for the hosts whose TLS Envoy inspects
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Issuer {
-    /// Folder of the authority
+    /// Folder of the CA; created on first use [default: as in `weir ca`]
     #[arg(long, value_name = "DIR")]
     ca: Option<PathBuf>,
-    /// Unix socket to listen at
+    /// Unix socket to listen on
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
-    /// How long a certificate is valid: a number with s, m or h
+    /// How long a certificate is valid, from 5s to 8784h: a number with s, m or h
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = life)]
     leaf_life: Duration,
-    /// Certificates kept for an Envoy that starts anew
+    /// Number of certificates to keep for an Envoy that restarts
     #[arg(long, value_name = "N", default_value_t = Settings::default().cached)]
     cache: usize,
 }
@@ -81,7 +81,7 @@ impl Issuer {
             Err(error) => return ca::failed(&error),
         };
         words(format_args!(
-            "{} {} (authority {}, until {until})",
+            "{} {} (CA in {}, valid until {until})",
             paint(GOOD, "the issuer is up:"),
             self.socket.display(),
             folder.display()

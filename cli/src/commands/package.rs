@@ -20,14 +20,14 @@ use image::{About, Image, Images};
 const EXAMPLES: &str = "\
 Examples:
   weir package                                      writes weir-oci
-  weir package --module weir.wasm --output oci      of a module that is there already
-  weir package --json                               digests for a script
+  weir package --module weir.wasm --output oci      packages another module
+  weir package --json                               prints the digests for a script
 
   skopeo copy --preserve-digests oci:weir-oci:VERSION docker://REGISTRY/weir:VERSION
   oras cp --from-oci-layout weir-oci:VERSION REGISTRY/weir:VERSION
 
-VERSION is an ordinary image of one layer with plugin.wasm in it. VERSION-artifact is the module as an artifact, for
-registries and tools that prefer those. Istio takes either. The same module gives the same bytes everywhere.
+VERSION is an ordinary image with one layer, which holds plugin.wasm. VERSION-artifact is the module as an artifact,
+for registries and tools that prefer those. Istio takes either. The same module gives the same bytes everywhere.
 
 Exit code: 0 written, 1 not written, 2 a mistake in the command line.";
 
@@ -35,13 +35,13 @@ Exit code: 0 written, 1 not written, 2 a mistake in the command line.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Package {
-    /// Folder to write; such a layout is replaced [default: weir-oci]
-    #[arg(long, value_name = "DIR")]
+    /// Folder to write; an image layout in it is replaced [default: weir-oci]
+    #[arg(long, short, value_name = "DIR", alias = "out")]
     output: Option<PathBuf>,
     /// Module to package [default: `WEIR_PLUGIN`, or else the one in this binary]
     #[arg(long, value_name = "FILE")]
     module: Option<PathBuf>,
-    /// Where the sources are, for the annotation `org.opencontainers.image.source`
+    /// URL of the sources, for the annotation `org.opencontainers.image.source`
     #[arg(long, value_name = "URL", value_parser = url)]
     source: Option<String>,
     /// Print what was written as JSON

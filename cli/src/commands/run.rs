@@ -1,8 +1,8 @@
-//! `weir run`: one command, with the internet that a policy allows.
+//! `weir run`: runs one command under a policy.
 //!
-//! It starts a proxy for this command alone and tells the command of it by variables; with `--isolate` the command has no
-//! other way out. The policy is taken as it is written: nothing here widens it, and where less can be kept than was asked
-//! for, nothing is started.
+//! It starts a proxy for this command alone and points the command to it by variables; with `--isolate` the command has
+//! no other way out. The policy is applied as it is written: nothing here widens it, and where Weir cannot keep what was
+//! asked for, it starts nothing.
 
 mod bundle;
 mod child;
@@ -30,9 +30,9 @@ use crate::console::exit::Exit;
 use crate::console::interrupt::Interrupt;
 use crate::console::table::Table;
 use crate::console::terminal::{BAD, FAINT, STRONG, WARNING, count, data, mistake, paint, words};
-use crate::document::input;
+use crate::document::argument::{self, PolicyArgument};
 use crate::document::policy_file::Document;
-use crate::document::{mistakes, warnings};
+use crate::document::warnings;
 use crate::proxy::error::Error;
 use crate::proxy::upstream::network;
 use anstyle::Style;
@@ -43,35 +43,36 @@ use summary::Tally;
 
 const EXAMPLES: &str = "\
 Examples:
-  weir run --policy policy.json -- claude
+  weir run --policy policy.jsonc --isolate -- claude
   weir run --policy policy.json --setup 'npm ci' -- npm test
-  weir run --policy policy.json --isolate -- sh -c 'curl https://pypi.org/simple/'
+  weir run --policy policy.yaml --isolate -- sh -c 'curl https://pypi.org/simple/'
+  WEIR_POLICY=policy.json weir run -- cargo test
   weir run --print-environment
 
-A policy with \"tls\": \"inspected\" is kept for https too: a CA is made for this run, and the command is told to
-trust it. Variables that say otherwise are overridden. On Ctrl-C and Ctrl-Z the command is what a shell would make it.
+Starts a temporary Envoy, sets the proxy variables, and cleans up on exit. Under a policy with \"tls\": \"inspected\" it
+also creates a CA for this run and makes the command trust it; variables that say otherwise are overridden. Ctrl-C and
+Ctrl-Z reach the command as they would in a shell.
 
-Exit code: the command's own, 128 and the number where a signal ended it; 126 it cannot be executed, 127 it is not
-there; 1 Envoy did not start or ended meanwhile, --isolate is not possible here, or something of the setup lives on;
+Exit code: the command's own, or 128 and the signal's number if a signal ended it; 126 it cannot be executed; 127 it
+is not there; 1 Envoy did not start or ended early, --isolate is not possible here, or a process of the setup is left;
 2 a mistake in the policy or the command line. A setup that fails ends the run with its code.";
 
-/// Run a command with the internet that a policy allows
+/// Run a command under a policy: a temporary proxy, its variables, and a summary at the end
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Run {
-    /// Policy document (JSON)
-    #[arg(long, short, value_name = "FILE", required_unless_present = "print_environment")]
-    policy: Option<PathBuf>,
-    /// Shell command that runs first, with the whole internet; nothing of it lives on
+    #[command(flatten)]
+    policy: PolicyArgument,
+    /// Shell command to run first, with full internet access; nothing of it outlives it
     #[arg(long, value_name = "COMMAND")]
     setup: Option<OsString>,
-    /// Leave the command no way out but the proxy (Linux; root or user namespaces)
+    /// Leave the command no way out but the proxy (Linux, as root or with user namespaces)
     #[arg(long)]
     isolate: bool,
-    /// Private network that may be reached all the same; can be repeated
+    /// Private network or address that may be reached nevertheless; can be repeated
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_upstream: Vec<IpNet>,
-    /// CA certificates (PEM) that origins are checked against; the system's unless given
+    /// CA certificates (PEM) that origins are checked against [default: the system's]
     #[arg(long, value_name = "FILE")]
     roots: Option<PathBuf>,
     /// Print no summary
@@ -80,7 +81,7 @@ pub(crate) struct Run {
     /// Write the summary to this file as JSON
     #[arg(long, value_name = "FILE")]
     summary_json: Option<PathBuf>,
-    /// Print the variables that a command gets, and who reads them
+    /// Print the variables that the command gets and who reads them, and exit
     #[arg(long)]
     print_environment: bool,
     /// The command and its arguments
@@ -88,7 +89,7 @@ pub(crate) struct Run {
     command: Vec<OsString>,
 }
 
-/// Why a run ended before its time, told already.
+/// Why a run ended before its time, reported already.
 struct Told(Exit);
 
 impl Run {
@@ -108,8 +109,8 @@ impl Run {
                 Told(Exit::Failure)
             }
         };
-        let path = self.policy.as_deref().unwrap_or(Path::new("-"));
-        let (policy, document) = read_policy(path)?;
+        let path = self.policy.path().map_err(Told)?;
+        let document = read_policy(&path)?;
         // Before anything runs: a summary that cannot be written should not be known at the end.
         let summary_file = self.summary_json.as_ref().map(|path| {
             File::create(path).map_err(|error| {
@@ -124,14 +125,14 @@ impl Run {
             setup::adopt(false).map_err(failed("no setup"))?;
         }
         let parts = Parts::find(&self.allow_upstream, self.roots.clone()).map_err(|error| told(&error))?;
-        note_what_tunnels_hide(&document, path);
+        note_what_tunnels_hide(&document, &path);
         let mut session = Session { parts, isolate: self.isolate, signals, interrupt };
         if let Some(setup) = &self.setup {
             session.set_up(setup, self.no_summary)?;
         }
         let tally = Arc::new(Tally::default());
         let tls = if document.policy.inspects() { Tls::Inspected } else { Tls::Passthrough };
-        let (ended, proxy_died) = session.command(&self.command, &policy, tls, &tally)?;
+        let (ended, proxy_died) = session.command(&self.command, document.json(), tls, &tally)?;
         let counts = tally.counts();
         if !self.no_summary {
             counts.print(&document);
@@ -150,32 +151,22 @@ impl Run {
     }
 }
 
-fn read_policy(path: &Path) -> Result<(Vec<u8>, Document), Told> {
+fn read_policy(path: &Path) -> Result<Document, Told> {
     if path == Path::new("-") {
-        mistake("standard input is the command's: name a file with the policy");
+        mistake("standard input belongs to the command: name a file with the policy");
         return Err(Told(Exit::Mistake));
     }
-    let input = input::read(path).map_err(|unreadable| {
-        mistake(unreadable);
-        Told(Exit::Mistake)
-    })?;
-    match Document::read(&input.bytes) {
-        Ok(document) => Ok((input.bytes, document)),
-        Err(mistakes) => {
-            words(mistakes::in_words(&input.bytes, &mistakes, &input.name));
-            Err(Told(Exit::Mistake))
-        }
-    }
+    argument::read(path).map(|(_, document)| document).map_err(Told)
 }
 
-/// Says what `weir check` says of methods in tunnels that nobody looks into: the policy stays as it is written.
+/// Repeats what `weir check` says of methods in tunnels that are not inspected: the policy stays as it is written.
 fn note_what_tunnels_hide(document: &Document, path: &Path) {
     let hidden: Vec<_> = warnings::warnings(document).into_iter().filter(|it| it.code == "https-refused").collect();
     for warning in &hidden {
         words(format_args!("{} {}: {}", paint(WARNING, "weir: note:"), path.display(), warning.message));
     }
     if !hidden.is_empty() {
-        words("  to have tunnels looked into, write \"tls\": \"inspected\" into the policy");
+        words("  to inspect tunnels, write \"tls\": \"inspected\" into the policy");
     }
 }
 
@@ -199,7 +190,7 @@ impl Session {
     /// Runs the setup, and ends everything of it.
     fn set_up(&mut self, setup: &OsString, quiet: bool) -> Result<(), Told> {
         let failed = |error: io::Error| {
-            mistake(format_args!("something of the setup lives on, so the command is not started: {error}"));
+            mistake(format_args!("a process of the setup could not be ended, so the command is not started: {error}"));
             Told(Exit::Failure)
         };
         let unreadable = |error: io::Error| {

@@ -16,8 +16,8 @@ use weir_envoy::{Binary, Launch, Line, Running};
 use crate::console::exit::Exit;
 use crate::console::interrupt::Interrupt;
 use crate::console::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, data, mistake, paint, shown, words};
-use crate::document::input;
-use crate::document::mistakes;
+use crate::document::argument::{self, PolicyArgument};
+use crate::document::input::Input;
 use crate::document::policy_file::Document;
 use crate::follow::{self, Seen, Watched, note_warnings};
 use crate::proxy;
@@ -30,34 +30,34 @@ use crate::proxy::upstream::network;
 const EXAMPLES: &str = "\
 Examples:
   weir up --policy policy.json
-  weir up --policy policy.json --listen 0.0.0.0:3128        for sandboxes in other containers
+  weir up --policy policy.yaml --listen 0.0.0.0:3128        for sandboxes in other containers
   weir up --policy policy.json --allow-upstream 10.1.2.0/24 an internal registry
   weir up --policy policy.json --json >> audit.jsonl
 
-A change of the file is taken up at once, for open connections too; a mistake in it is printed and changes
-nothing. Audit records are printed to standard output (--json: as the plugin writes them), the rest to
-standard error. Which decisions leave a record is \"audit\": {\"log\": \"denied\"} of the policy. Where it says
-\"tls\": \"inspected\", tunnels are looked into: clients have to trust what `weir ca export` prints.
+A change of the file is applied immediately, to open connections too; a policy with a mistake is reported and changes
+nothing. Audit records go to standard output (--json: as the plugin writes them), everything else to standard error.
+\"audit\": {\"log\": \"denied\"} in the policy says which decisions leave a record. Where the policy has
+\"tls\": \"inspected\", clients have to trust the certificate that `weir ca export` prints.
 
-Exit code: 0 stopped by Ctrl-C or SIGTERM, 1 Envoy did not start or ended by itself, 2 a mistake in the policy.";
+Exit code: 0 stopped by Ctrl-C or SIGTERM; 1 Envoy did not start, or ended by itself; 2 a mistake in the policy or the
+command line.";
 
 /// How often the file and Envoy are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Run a forward proxy with a policy, and follow changes of its file
+/// Run a forward proxy under a policy, and apply every change of its file
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Up {
-    /// Policy document (JSON)
-    #[arg(long, short, value_name = "FILE")]
-    policy: PathBuf,
-    /// Address of the proxy; port 0 takes a free one
+    #[command(flatten)]
+    policy: PolicyArgument,
+    /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3128")]
     listen: SocketAddr,
-    /// Private network that may be reached all the same; can be repeated
+    /// Private network or address that may be reached nevertheless; can be repeated
     #[arg(long, value_name = "CIDR", value_parser = network)]
     allow_upstream: Vec<IpNet>,
-    /// Folder of the authority, where the policy has TLS inspected; made on first use
+    /// Folder of the CA for TLS inspection; created on first use [default: as in `weir ca`]
     #[arg(long, value_name = "DIR")]
     ca: Option<PathBuf>,
     /// Print audit records as JSON
@@ -67,48 +67,25 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn run(&self) -> Exit {
-        if self.policy == Path::new("-") {
-            mistake("the policy is read again when it changes: name a file, not standard input");
-            return Exit::Mistake;
-        }
-        let interrupt = match Interrupt::watch() {
-            Ok(interrupt) => interrupt,
-            Err(error) => {
-                mistake(format_args!("cannot watch for signals: {error}"));
-                return Exit::Failure;
-            }
-        };
-        let input = match input::read(&self.policy) {
-            Ok(input) => input,
-            Err(unreadable) => {
-                mistake(unreadable);
-                return Exit::Mistake;
-            }
-        };
-        let document = match Document::read(&input.bytes) {
-            Ok(document) => document,
-            Err(mistakes) => {
-                words(mistakes::in_words(&input.bytes, &mistakes, &input.name));
-                return Exit::Mistake;
-            }
-        };
-        let ca = if document.policy.inspects() {
-            let Some(folder) = ca::folder(self.ca.as_deref()) else { return Exit::Mistake };
-            Some(folder)
-        } else {
-            None
-        };
-        match self.start(&input.bytes, ca.as_deref(), &interrupt) {
-            Ok((envoy, inspection)) => {
-                self.greet(&envoy, &document, inspection.as_ref());
-                let watched = Watched::new(self.policy.clone(), Some(input.bytes));
-                Proxy { envoy, inspection, document, watched, name: input.name }.run(&interrupt)
-            }
-            Err(error) => {
-                mistake(&error);
-                if error.is_mistake() { Exit::Mistake } else { Exit::Failure }
-            }
-        }
+        self.begin().unwrap_or_else(|exit| exit)
+    }
+
+    fn begin(&self) -> Result<Exit, Exit> {
+        let path = self.policy.followed_path()?;
+        let interrupt = Interrupt::watch().map_err(|error| {
+            mistake(format_args!("cannot watch for signals: {error}"));
+            Exit::Failure
+        })?;
+        let (input, document) = argument::read(&path)?;
+        let ca =
+            if document.policy.inspects() { Some(ca::folder(self.ca.as_deref()).ok_or(Exit::Mistake)?) } else { None };
+        let (envoy, inspection) = self.start(document.json(), ca.as_deref(), &interrupt).map_err(|error| {
+            mistake(&error);
+            if error.is_mistake() { Exit::Mistake } else { Exit::Failure }
+        })?;
+        self.greet(&envoy, &document, inspection.as_ref(), &input.name);
+        let watched = Watched::new(path.clone(), Some(input.into_bytes()));
+        Ok(Proxy { envoy, inspection, document, watched, path }.run(&interrupt))
     }
 
     fn start(
@@ -131,13 +108,12 @@ impl Up {
         Ok((launch.start()?, inspection))
     }
 
-    fn greet(&self, envoy: &Running, document: &Document, inspection: Option<&Inspection>) {
+    fn greet(&self, envoy: &Running, document: &Document, inspection: Option<&Inspection>, name: &str) {
         let address = envoy.address();
         words(format_args!(
-            "{} http://{address} (Envoy {}, {})",
+            "{} http://{address} (Envoy {}, {name})",
             paint(GOOD, "weir is up:"),
-            envoy.binary().version(),
-            self.policy.display()
+            envoy.binary().version()
         ));
         let reached = if address.ip().is_unspecified() {
             words(format_args!("  {} every network of this machine can reach this port", paint(WARNING, "note:")));
@@ -148,10 +124,10 @@ impl Up {
         words(paint(STRONG, format_args!("  export http_proxy=http://{reached} https_proxy=http://{reached}")));
         if inspection.is_some() {
             let ca = self.ca.as_ref().map(|ca| format!(" --ca {}", ca.display())).unwrap_or_default();
-            words(format_args!("  it looks into TLS: clients have to trust what `weir ca export{ca}` prints"));
+            words(format_args!("  TLS is inspected: clients have to trust what `weir ca export{ca}` prints"));
         }
-        note_warnings(document, &self.policy.display().to_string());
-        words(paint(FAINT, "  Ctrl-C stops it; a change of the file is taken up"));
+        note_warnings(document, name);
+        words(paint(FAINT, "  Ctrl-C stops it; a change of the file is applied immediately"));
     }
 }
 
@@ -162,7 +138,7 @@ struct Proxy {
     /// The policy in force.
     document: Document,
     watched: Watched,
-    name: String,
+    path: PathBuf,
 }
 
 impl Proxy {
@@ -174,8 +150,8 @@ impl Proxy {
             }
             match self.watched.look() {
                 Seen::Same => {}
-                Seen::Changed(content) => self.reload(&content),
-                Seen::Gone(error) => follow::note_gone(&self.name, &error),
+                Seen::Changed(content) => self.reload(content),
+                Seen::Gone(error) => follow::note_gone(&self.path.display().to_string(), &error),
             }
             thread::sleep(TICK);
         }
@@ -184,16 +160,17 @@ impl Proxy {
         Exit::Success
     }
 
-    fn reload(&mut self, content: &[u8]) {
-        let taken_up = follow::take_up(Some(&self.document), content, &self.name, || self.envoy.set_policy(content));
-        let Some(document) = taken_up else { return };
+    fn reload(&mut self, content: Vec<u8>) {
+        let input = Input::new(&self.path, content);
+        let put_in_force = |document: &Document| self.envoy.set_policy(document.json());
+        let Some(document) = follow::apply(Some(&self.document), &input, put_in_force) else { return };
         if document.policy.inspects() && self.inspection.is_none() {
             words(format_args!(
-                "  {} this proxy was started without TLS inspection, and refuses tunnels that need it: start it anew",
+                "  {} this proxy was started without TLS inspection and refuses tunnels that need it: restart it",
                 paint(WARNING, "note:")
             ));
         }
-        note_warnings(&document, &self.name);
+        note_warnings(&document, &input.name);
         self.document = document;
     }
 
@@ -223,7 +200,7 @@ fn print_line(line: &Line<'_>, json: bool) {
                     data(format_args!("{} {}", paint(FAINT, time_of_day()), record.line()));
                 }
             }
-            // What is wrong with a policy is told where it was read.
+            // What is wrong with a policy is reported where it was read.
             None if entry.level == "critical" && entry.logger != "config" && entry.logger != "wasm" => {
                 words(format_args!("{} {}", paint(BAD, "envoy:"), entry.message));
             }

@@ -2,5 +2,6 @@
 
 pub(crate) mod exit;
 pub(crate) mod interrupt;
+pub(crate) mod output;
 pub(crate) mod table;
 pub(crate) mod terminal;

@@ -1,46 +1,90 @@
 //! The mistakes of a policy, with the places in its file that they are about.
+//!
+//! Most come from the plugin's parser. The few that only a format has (an anchor of YAML) look the same.
 
 use std::fmt::Write as _;
 
-use weir_policy::{Mistake, Mistakes, PatternError, PatternProblem, Problem};
+use weir_policy::{Mistakes, PatternError, PatternProblem, Problem};
 
-use super::place::{Places, Position, syntax_error};
-use crate::console::terminal::{STRONG, paint};
+use super::place::Places;
+use super::position::Position;
+use crate::console::terminal::{STRONG, count, paint};
 
-/// Every mistake on a line of its own, with its place in the file.
-pub(crate) fn in_words(document: &[u8], mistakes: &Mistakes, name: &str) -> String {
-    let mut text = String::new();
-    for (mistake, position) in located(document, mistakes) {
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        let _ = write!(text, "{}: {mistake}", paint(STRONG, at(name, position)));
-        if let Some(instead) = instead(&mistake.problem) {
-            let _ = write!(text, "\n    write {instead:?}");
-        }
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The path of the value; empty for the document.
+    pub(crate) place: String,
+    /// Where that is in the file.
+    pub(crate) position: Option<Position>,
+    /// What is wrong there.
+    pub(crate) message: String,
+    /// What to write instead, where that is known.
+    pub(crate) instead: Option<String>,
+}
+
+impl Fault {
+    pub(super) fn new(place: &str, position: Position, message: &str) -> Fault {
+        Fault { place: place.to_owned(), position: Some(position), message: message.to_owned(), instead: None }
     }
-    text
 }
 
-/// The mistakes with the places in the file that they are about.
-pub(crate) fn located<'m>(document: &[u8], mistakes: &'m Mistakes) -> Vec<(&'m Mistake, Option<Position>)> {
-    let places = Places::find(document);
-    let mut located: Vec<_> = mistakes
-        .iter()
-        .map(|mistake| {
-            let place = mistake.place.as_str();
-            let position = match &mistake.problem {
-                Problem::Syntax { .. } => syntax_error(document),
-                Problem::UnknownField { .. } | Problem::DuplicateField => places.key(place, mistake.occurrence),
-                _ => places.value(place),
-            };
-            (mistake, position)
-        })
-        .collect();
-    located.sort_by_key(|(_, position)| position.map(|it| (it.line, it.column)));
-    located
+/// Why a policy was refused: its mistakes, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused(pub(super) Vec<Fault>);
+
+impl Refused {
+    pub(super) fn new(mut faults: Vec<Fault>) -> Refused {
+        faults.sort_by_key(|fault| fault.position);
+        Refused(faults)
+    }
+
+    /// The mistakes.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Fault> {
+        self.0.iter()
+    }
+
+    /// `1 mistake`, `2 mistakes`.
+    pub(crate) fn count(&self) -> String {
+        count(self.0.len(), "mistake", "mistakes")
+    }
+
+    /// Every mistake on a line of its own, with its place in the file.
+    pub(crate) fn in_words(&self, name: &str) -> String {
+        let mut text = String::new();
+        for fault in &self.0 {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            let _ = write!(text, "{}: policy: ", paint(STRONG, at(name, fault.position)));
+            if !fault.place.is_empty() {
+                let _ = write!(text, "{}: ", fault.place);
+            }
+            text.push_str(&fault.message);
+            if let Some(instead) = &fault.instead {
+                let _ = write!(text, "\n    write {instead:?}");
+            }
+        }
+        text
+    }
 }
 
+/// What the plugin's parser found, with its places in the file.
+pub(super) fn located(mistakes: &Mistakes, places: &Places, syntax: Option<Position>) -> Vec<Fault> {
+    let located = mistakes.iter().map(|mistake| {
+        let place = mistake.place.as_str();
+        let position = match &mistake.problem {
+            Problem::Syntax { .. } => syntax,
+            Problem::UnknownField { .. } | Problem::DuplicateField => places.key(place, mistake.occurrence),
+            _ => places.value(place),
+        };
+        let message = mistake.problem.to_string();
+        Fault { place: place.to_owned(), position, message, instead: instead(&mistake.problem) }
+    });
+    located.collect()
+}
+
+/// `FILE:LINE:COLUMN`.
 pub(crate) fn at(name: &str, position: Option<Position>) -> String {
     match position {
         Some(position) => format!("{name}:{position}"),
@@ -49,7 +93,7 @@ pub(crate) fn at(name: &str, position: Option<Position>) -> String {
 }
 
 /// The A-label of a name that is not ASCII: the plugin has no tables to find it.
-pub(crate) fn instead(problem: &Problem) -> Option<String> {
+fn instead(problem: &Problem) -> Option<String> {
     let Problem::Pattern(PatternError { entry, problem: PatternProblem::NotAscii }) = problem else { return None };
     let name = entry.trim_start_matches(['*', '.', '=']);
     let prefix = entry.strip_suffix(name)?;
@@ -63,24 +107,6 @@ pub(crate) fn instead(problem: &Problem) -> Option<String> {
 mod tests {
     use super::*;
     use crate::document::policy_file::Document;
-
-    fn position(document: &str, nth: usize) -> String {
-        let mistakes = Document::read(document.as_bytes()).unwrap_err();
-        let located = located(document.as_bytes(), &mistakes);
-        located[nth].1.map(|position| position.to_string()).unwrap_or_default()
-    }
-
-    #[test]
-    fn a_mistake_has_its_place_in_the_file() {
-        assert_eq!(position("{\n \"allowlst\": {}}", 0), "2:2");
-        assert_eq!(position("{\"methods\": [\"GET\",\n  \"get\"]}", 0), "2:3");
-        assert_eq!(position("{\"name\": \"a\", \"name\": \"b\",\n \"name\": 3}", 0), "1:15");
-        assert_eq!(position("{\"name\": \"a\", \"name\": \"b\",\n \"name\": 3}", 1), "2:2");
-        assert_eq!(position("{\"a\": 1, \"a\": 2}", 1), "1:10");
-        assert_eq!(position("{\"ports\": [80,\n]}", 0), "2:1");
-        assert_eq!(position("[]", 0), "1:1");
-        assert_eq!(position("{\"allowlist\": {\"domains\": [{}]}}", 0), "1:28");
-    }
 
     #[test]
     fn a_name_beyond_ascii_is_told_its_a_label() {

@@ -39,7 +39,7 @@ impl<'d> Deref for Entry<'d> {
 }
 
 impl Document {
-    /// Reads a document with the plugin's parser.
+    /// Reads JSON with the plugin's parser.
     ///
     /// # Errors
     /// Every mistake of the document.
@@ -89,6 +89,11 @@ impl Document {
     /// The presets that it names, in its order, and the places of their names.
     pub(crate) fn presets(&self) -> Vec<(&'static Preset, String)> {
         self.policy.presets().collect()
+    }
+
+    /// The JSON that the plugin gets.
+    pub(crate) fn json(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The document as a value, to try a change on; `Null` for an empty one.

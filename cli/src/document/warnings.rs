@@ -2,7 +2,7 @@
 //! than it looks. The plugin accepts all of it; these are words of `weir check` alone.
 
 use psl::Type;
-use weir_policy::{AuditLog, Detail, Layer, Mode, Pattern, Policy, Ports, Request};
+use weir_policy::{AuditLog, Detail, Layer, Limits, Mode, Pattern, Policy, Ports, Request};
 
 use super::shared_hosting::{self, Hit};
 use crate::console::terminal::shortened;
@@ -217,9 +217,14 @@ impl Found<'_> {
         }
     }
 
-    /// What `entry` opens to anyone, unless its own paths keep to a part of it.
+    /// What `entry` opens to anyone, unless its own paths keep to a part of it, or all that it adds to what a preset opens
+    /// is git-fetch.
     fn opened_to_anyone(&self, entry: Entry<'_>) -> Vec<Hit> {
-        if entry.limits().paths.is_some() {
+        let usual = self.document.policy.limits();
+        let fetches_alone =
+            entry.is_rule() && Limits { git_fetch: usual.git_fetch, ..entry.limits().clone() } == *usual;
+        let is_open = || !self.document.covering(Layer::Preset, entry.pattern).is_empty();
+        if entry.limits().paths.is_some() || fetches_alone && is_open() {
             return Vec::new();
         }
         shared_hosting::hits(entry.pattern, |host| self.denied_by(host).is_some())
@@ -245,8 +250,8 @@ impl Found<'_> {
             self.note(
                 "tls-inspected",
                 "tls",
-                "Envoy has to terminate the TLS inside a tunnel and ask this plugin again, as inspecting-proxy.yaml does; \
-                 forward-proxy.yaml refuses such tunnels, and behind any other proxy nobody checks what is inside",
+                "Envoy has to inspect the TLS inside a tunnel, as inspecting-proxy.yaml does; forward-proxy.yaml refuses \
+                 such tunnels, and another proxy may pass them without checking what is inside",
                 Vec::new(),
             );
         }

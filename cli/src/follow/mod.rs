@@ -1,7 +1,7 @@
 //! A policy's file that is followed while something runs by it.
 //!
 //! The policy in force is always one that the plugin accepts: a file with mistakes changes nothing, and the mistakes are
-//! told where the change was made.
+//! reported where the change was made.
 
 mod changes;
 mod watch;
@@ -9,38 +9,38 @@ mod watch;
 use weir_envoy::Error;
 
 use crate::console::terminal::{BAD, FAINT, GOOD, WARNING, count, paint, words};
+use crate::document::input::Input;
 use crate::document::policy_file::Document;
-use crate::document::{mistakes, warnings};
+use crate::document::warnings;
 pub(crate) use watch::{Seen, Watched};
 
-/// Takes up what a file called `name` holds now, where the policy `old` is in force, if any is, and says what came of it.
-/// `apply` puts it into force, and is called for a policy without mistakes alone. Answers with the policy where it is in force.
-pub(crate) fn take_up(
+/// Applies what a file holds now, where the policy `old` is in force, if any is, and reports what came of it.
+/// `put_in_force` is called for a policy without mistakes alone. Answers with the policy where it is in force.
+pub(crate) fn apply(
     old: Option<&Document>,
-    content: &[u8],
-    name: &str,
-    apply: impl FnOnce() -> Result<(), Error>,
+    input: &Input,
+    put_in_force: impl FnOnce(&Document) -> Result<(), Error>,
 ) -> Option<Document> {
-    let document = match Document::read(content) {
+    let name = &input.name;
+    let document = match input.document() {
         Ok(document) => document,
-        Err(mistakes) => {
-            words(mistakes::in_words(content, &mistakes, name));
+        Err(refused) => {
+            words(refused.in_words(name));
             let kept = if old.is_some() { "the policy stays as it was" } else { "no policy was put in force" };
-            let mistakes = count(mistakes.iter().count(), "mistake", "mistakes");
-            words(format_args!("{} {name}: {mistakes}; {kept}", paint(BAD, "not taken up:")));
+            words(format_args!("{} {name}: {}; {kept}", paint(BAD, "not applied:"), refused.count()));
             return None;
         }
     };
     let changes = old.map(|old| changes::changes(old, &document));
     if changes.as_ref().is_some_and(Vec::is_empty) {
-        words(format_args!("{} {name} says the same in other words", paint(FAINT, "unchanged:")));
+        words(format_args!("{} {name} decides as before", paint(FAINT, "unchanged:")));
         return None;
     }
-    if let Err(error) = apply() {
-        words(format_args!("{} {name}: {error}", paint(BAD, "not taken up:")));
+    if let Err(error) = put_in_force(&document) {
+        words(format_args!("{} {name}: {error}", paint(BAD, "not applied:")));
         return None;
     }
-    let what = if old.is_some() { "policy changed:" } else { "policy taken up:" };
+    let what = if old.is_some() { "policy changed:" } else { "policy applied:" };
     words(format_args!("{} {name}", paint(GOOD, what)));
     for change in changes.into_iter().flatten() {
         words(format_args!("  {change}"));

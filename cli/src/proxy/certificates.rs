@@ -1,4 +1,4 @@
-//! The certificate authority that commands share: where it is, and what its errors mean for the exit code.
+//! The CA that commands share: where it is, and what its errors mean for the exit code.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::console::terminal::mistake;
 pub(crate) fn folder(named: Option<&Path>) -> Option<PathBuf> {
     let folder = named.map(Path::to_owned).or_else(default_folder);
     if folder.is_none() {
-        mistake("neither XDG_DATA_HOME nor HOME is set: name the authority's folder");
+        mistake("neither XDG_DATA_HOME nor HOME is set: name the CA's folder with --ca");
     }
     folder
 }

@@ -31,6 +31,10 @@ const ROWS: &[(&str, &str)] = &[
     ("issuer", "until_up issuer.sock $WEIR issuer --ca ca --socket issuer.sock"),
     ("export", "$WEIR export out && test -s out/weir.wasm && test -x out/redirect.sh"),
     ("build", "$WEIR build && test -s dist/weir.wasm"),
+    ("init", "$WEIR init claude-code python && $WEIR check --strict weir-policy.jsonc"),
+    ("schema", "$WEIR schema | grep -q allowlist"),
+    ("completions", "$WEIR completions bash | bash -n"),
+    ("man", "$WEIR man | grep -q 'TH weir' && $WEIR man --output pages && test -s pages/weir-run.1"),
 ];
 
 /// Run before each row, in the namespace.

@@ -16,54 +16,57 @@ fn mode(path: &str) -> u32 {
 fn an_authority_is_made_once_and_exported() {
     let folder = Folder::new();
     let dir = folder.0.join("data/ca").display().to_string();
-    let ran = run(&["ca", "init", "--dir", &dir, "--json", "--days", "7"], "");
+    let ran = run(&["ca", "init", "--ca", &dir, "--json", "--days", "7"], "");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let made = ran.json();
     assert_eq!(made["certificate"], format!("{dir}/ca.pem"));
     assert_eq!(made["sha256"].as_str().unwrap().len(), 64);
     assert_eq!((mode(&dir), mode(&format!("{dir}/ca.pem")), mode(&format!("{dir}/ca-key.pem"))), (0o700, 0o644, 0o600));
 
+    // The old name of the flag still works.
     let again = run(&["ca", "init", "--dir", &dir], "");
     assert_eq!(again.code, Some(1));
     assert!(again.stderr.contains("--force"), "{}", again.stderr);
 
-    let exported = run(&["ca", "export", "--dir", &dir], "");
+    let exported = run(&["ca", "export", "--ca", &dir], "");
     assert_eq!(exported.stdout, fs::read_to_string(format!("{dir}/ca.pem")).unwrap());
     assert!(!exported.stdout.contains("PRIVATE"));
 
     let roots = folder.write("roots.pem", "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----");
-    let bundle = weir().args(["ca", "export", "--bundle", "--dir", &dir]).env("SSL_CERT_FILE", roots).output().unwrap();
+    let bundle = weir().args(["ca", "export", "--bundle", "--ca", &dir]).env("SSL_CERT_FILE", roots).output().unwrap();
     let bundle = String::from_utf8(bundle.stdout).unwrap();
     assert!(bundle.starts_with("-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n-----BEGIN"), "{bundle}");
     assert!(bundle.ends_with(&exported.stdout));
+    let file = folder.0.join("exported.pem");
+    assert_eq!(run(&["ca", "export", "--ca", &dir, "--output", file.to_str().unwrap()], "").stdout, "");
+    assert_eq!(fs::read_to_string(file).unwrap(), exported.stdout);
 
-    let forced = run(&["ca", "init", "--dir", &dir, "--force", "--name-constraint", "example.com"], "");
+    let forced = run(&["ca", "init", "--ca", &dir, "--force", "--name-constraint", "example.com"], "");
     assert_eq!((forced.code, forced.stdout.as_str()), (Some(0), ""));
     assert!(forced.stderr.contains("names    example.com\n"), "{}", forced.stderr);
-    let widened = run(&["ca", "init", "--dir", &dir, "--force"], "");
+    let widened = run(&["ca", "init", "--ca", &dir, "--force"], "");
     assert_eq!(widened.code, Some(2));
-    assert!(widened.stderr.contains("for example.com alone"), "{}", widened.stderr);
-    assert_ne!(run(&["ca", "export", "--dir", &dir], "").stdout, exported.stdout);
+    assert!(widened.stderr.contains("valid for example.com only"), "{}", widened.stderr);
+    assert_ne!(run(&["ca", "export", "--ca", &dir], "").stdout, exported.stdout);
 }
 
 #[test]
 fn mistakes_about_an_authority_say_what_to_do() {
     let folder = Folder::new();
     let dir = folder.0.join("ca").display().to_string();
-    let missing = run(&["ca", "export", "--dir", &dir], "");
+    let missing = run(&["ca", "export", "--ca", &dir], "");
     assert_eq!((missing.code, missing.stdout.as_str()), (Some(1), ""));
-    assert!(missing.stderr.contains(&format!("weir ca init --dir {dir}")), "{}", missing.stderr);
+    assert!(missing.stderr.contains(&format!("weir ca init --ca {dir}")), "{}", missing.stderr);
 
     for constraint in ["*.example.com", "https://a.example", "", "10.0.0.1"] {
-        assert_eq!(run(&["ca", "init", "--dir", &dir, "--name-constraint", constraint], "").code, Some(2));
+        assert_eq!(run(&["ca", "init", "--ca", &dir, "--name-constraint", constraint], "").code, Some(2));
     }
-    assert_eq!(run(&["ca", "init", "--dir", &dir, "--days", "0"], "").code, Some(2));
+    assert_eq!(run(&["ca", "init", "--ca", &dir, "--days", "0"], "").code, Some(2));
 
-    run(&["ca", "init", "--dir", &dir], "");
+    run(&["ca", "init", "--ca", &dir], "");
     let key = format!("{dir}/ca-key.pem");
     fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
-    for arguments in [&["ca", "export", "--dir", &dir][..], &["issuer", "--ca", &dir, "--socket", &format!("{dir}/s")]]
-    {
+    for arguments in [&["ca", "export", "--ca", &dir][..], &["issuer", "--ca", &dir, "--socket", &format!("{dir}/s")]] {
         let ran = run(arguments, "");
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
         assert!(ran.stderr.contains(&format!("chmod 0600 {key}")), "{}", ran.stderr);

@@ -18,5 +18,5 @@ fn without_a_plugin_it_says_so() {
     let output = super::weir().arg("demo").env("WEIR_PLUGIN", "/nowhere/weir.wasm").output().unwrap();
     let ran = super::Ran::from(output);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("WEIR_PLUGIN names /nowhere/weir.wasm"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("WEIR_PLUGIN: cannot read the plugin /nowhere/weir.wasm"), "{}", ran.stderr);
 }

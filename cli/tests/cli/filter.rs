@@ -1,4 +1,4 @@
-//! `weir filter`: what it writes, and that a mistake writes nothing. That Envoy takes the file up is what `weir up` and the
+//! `weir filter`: what it writes, and that a mistake writes nothing. That Envoy applies the file is what `weir up` and the
 //! end-to-end tests show of the same file.
 
 use std::fs;
@@ -31,7 +31,7 @@ fn a_policy_becomes_a_resource_and_a_mistake_becomes_none() {
 
     let ran = run(&[&arguments[..], &[&bad]].concat(), "");
     assert_eq!(ran.code, Some(2));
-    assert!(ran.stderr.contains("internet_access") && ran.stderr.contains("not taken up"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("internet_access") && ran.stderr.contains("not applied"), "{}", ran.stderr);
     assert!(!out.exists());
 
     let ran = run(&[&arguments[..], &[&good]].concat(), "");
@@ -76,7 +76,7 @@ fn the_file_is_followed_however_it_is_saved() {
     assert!(!out.exists());
     // In place, and by rename.
     fs::write(&path, ON).unwrap();
-    wait(&said, "policy taken up", LIMIT);
+    wait(&said, "policy applied", LIMIT);
     assert_eq!(policy(&fs::read(&out).unwrap()), ON);
     let other = ON.replace("example.com", "example.org");
     fs::rename(folder.write("beside", &other), &path).unwrap();

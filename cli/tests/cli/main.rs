@@ -7,16 +7,20 @@ mod alone;
 mod ca;
 mod check;
 mod demo;
+mod described;
 mod docs;
 mod examples;
 mod explain;
 mod filter;
+mod formats;
 mod help;
+mod init;
 mod package;
 mod planted;
 mod process;
 mod run;
 mod up;
+mod version;
 
 use std::fs;
 use std::io::Write;
@@ -29,7 +33,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 fn weir() -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=HUP,INT,QUIT,TERM", env!("CARGO_BIN_EXE_weir")]);
-    for variable in ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"] {
+    for variable in ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "WEIR_POLICY"] {
         command.env_remove(variable);
     }
     command

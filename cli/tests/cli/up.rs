@@ -141,6 +141,32 @@ fn origin() -> SocketAddr {
 }
 
 #[test]
+fn a_policy_in_yaml_or_with_comments_is_followed_too() {
+    let origin = format!("http://{}/", origin());
+    let folder = Folder::new();
+    let off = [("policy.yaml", "# off\nname: one\n"), ("policy.jsonc", "// off\n{\"name\": \"one\"}")];
+    let on = [
+        "internet_access: on # at last\nports: any\nallowlist:\n  domains: [127.0.0.1]\n",
+        "{\"internet_access\": \"on\", // at last\n \"ports\": \"any\", \"allowlist\": {\"domains\": [\"127.0.0.1\"]}}",
+    ];
+    for ((name, off), on) in off.into_iter().zip(on) {
+        let policy = folder.write(name, off);
+        let mut up = Up::start(&policy, &["--allow-upstream", "127.0.0.1"]);
+        assert_eq!(up.status_of(&origin), 403);
+        fs::write(&policy, on).unwrap();
+        up.wait_for("internet_access: off -> on");
+        assert_eq!(up.status_of(&origin), 204);
+        fs::write(&policy, on.replace("ports", "prots")).unwrap();
+        let mistake = up.wait_for("policy: prots: unknown field");
+        let place = if name.ends_with("yaml") { "2:1" } else { "2:2" };
+        assert!(mistake.starts_with(&format!("{policy}:{place}: ")), "{mistake}");
+        assert_eq!(up.status_of(&origin), 204);
+        up.signal("-INT");
+        assert_eq!(up.code(), Some(0));
+    }
+}
+
+#[test]
 fn the_policy_follows_its_file_and_nothing_is_left_behind() {
     let origin = format!("http://{}/", origin());
     let folder = Folder::new();
@@ -170,7 +196,7 @@ fn the_policy_follows_its_file_and_nothing_is_left_behind() {
     // By rename, as editors do, with what only looks different first.
     folder.write("beside", &on.replace(", ", ",\n "));
     fs::rename(folder.0.join("beside"), &policy).unwrap();
-    up.wait_for("says the same in other words");
+    up.wait_for("decides as before");
     folder.write("beside", &on.replace("\"ports\"", "\"denylist\": [\"127.0.0.1\"], \"ports\""));
     fs::rename(folder.0.join("beside"), &policy).unwrap();
     up.wait_for("denylist: + 127.0.0.1");

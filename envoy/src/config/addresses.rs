@@ -1,7 +1,7 @@
-//! Which addresses may be reached, in every place that says so.
+//! Which addresses Envoy may connect to, in every part of a configuration that limits them.
 //!
-//! The DNS caches take private addresses out of their answers, and RBAC filters refuse what is left. An exception must
-//! open its own network and no more, in all of these places alike.
+//! The DNS caches drop private addresses from their answers, and RBAC filters refuse the rest. An exception must open
+//! its own network and no more, and must open it in all of these places.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ const UPSTREAM_IP: &str =
     "type.googleapis.com/envoy.extensions.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMatcher";
 const PERMISSIONS: &str = "/typed_config/rules/policies/public-address/permissions";
 
-/// Takes `exceptions` out of what the DNS caches filter, and adds them to what the RBAC filters let through.
+/// Removes `exceptions` from the ranges that the DNS caches drop, and adds them to those that the RBAC filters allow.
 pub(crate) fn allow(file: &mut Shipped, exceptions: &[IpNet]) -> Result<()> {
     if exceptions.is_empty() {
         return Ok(());
@@ -47,7 +47,7 @@ pub(crate) fn allow(file: &mut Shipped, exceptions: &[IpNet]) -> Result<()> {
     )
 }
 
-/// Takes the filter out of the DNS caches, for an Envoy that does not know it.
+/// Removes the filter from the DNS caches, for an Envoy that does not support it.
 pub(crate) fn drop_resolved_address_filter(file: &mut Shipped) -> Result<()> {
     file.each("resolved_address_filter", is_cache, |cache| remove(cache, "resolved_address_filter").map(|_| ()))
 }
@@ -56,7 +56,7 @@ fn is_cache(object: &Value) -> bool {
     object.get("resolved_address_filter").is_some()
 }
 
-/// A list of ranges as Envoy writes them.
+/// Reads a list of ranges in Envoy's form.
 pub(crate) fn read(ranges: &Value) -> Option<Vec<IpNet>> {
     ranges
         .as_array()?
@@ -69,7 +69,7 @@ pub(crate) fn read(ranges: &Value) -> Option<Vec<IpNet>> {
         .collect()
 }
 
-/// `range` less `hole`, as the fewest networks.
+/// `range` without `hole`, as the fewest networks.
 fn without(range: IpNet, hole: IpNet) -> Vec<IpNet> {
     if hole.contains(&range) {
         return Vec::new();

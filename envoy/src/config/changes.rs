@@ -1,4 +1,4 @@
-//! What one start changes in a shipped file.
+//! What one launch changes in a shipped file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,40 +7,40 @@ use ipnet::IpNet;
 
 use crate::ecds::Configuration;
 
-/// How the plugin gets into Envoy.
+/// How Envoy loads the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// By ECDS from the file at this path: the shipped way, and the policy can be changed while Envoy runs.
+    /// By ECDS from the file at this path, as shipped: the policy can change while Envoy runs.
     Discovered(PathBuf),
-    /// Written into the filter chain: Envoy refuses to start with a policy that has a mistake.
+    /// Inline in the filter chain: Envoy refuses to start with an invalid policy.
     Static {
         /// The module.
         wasm: PathBuf,
         /// The policy.
         configuration: Configuration,
     },
-    /// No plugin at all: what the benchmarks compare with.
+    /// No plugin: the baseline of the benchmarks.
     Absent,
 }
 
-/// What one start changes in the shipped file.
+/// The changes of one launch.
 #[derive(Clone, Debug)]
 pub struct Changes {
     /// Where the proxy listens.
     pub listen: SocketAddr,
     /// Where the admin interface listens.
     pub admin: SocketAddr,
-    /// How the plugin gets in.
+    /// How Envoy loads the plugin.
     pub filter: Filter,
-    /// Every request is sent to this address instead of where its name resolves to.
+    /// Envoy connects to this address instead of the one that the name resolves to.
     pub stand_in: Option<SocketAddr>,
-    /// Networks that may be reached although they are private.
+    /// Private networks that Envoy may connect to.
     pub allow_upstream: Vec<IpNet>,
     /// Certificate chain and key (PEM files): the listener speaks TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// Ends a tunnel earlier than the shipped half hour.
+    /// Closes a tunnel after this time instead of the shipped half hour.
     pub tunnel_lifetime: Option<std::time::Duration>,
-    /// What `inspecting-proxy.yaml` is started with.
+    /// The settings of `inspecting-proxy.yaml`; none starts `forward-proxy.yaml`.
     pub inspection: Option<Inspection>,
     /// Envoy before 1.39 has no `resolved_address_filter`; without it only the RBAC filter guards the first address.
     pub resolved_address_filter: bool,
@@ -63,11 +63,11 @@ impl Default for Changes {
     }
 }
 
-/// What TLS inspection needs to know.
+/// The settings of TLS inspection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     /// The Unix socket of the issuer.
     pub issuer: PathBuf,
-    /// What the certificates of origins are checked against (PEM); the system's own unless told.
+    /// The roots that verify origin certificates (PEM); the system's by default.
     pub origin_roots: Option<PathBuf>,
 }

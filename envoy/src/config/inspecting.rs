@@ -1,4 +1,4 @@
-//! What only `inspecting-proxy.yaml` has: the issuer, the roots that origins are checked against, the tunnel.
+//! Changes to what only `inspecting-proxy.yaml` has: the issuer, the roots that verify origins, the tunnel listener.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ const CLUSTERS: &str = "/static_resources/clusters";
 const ORIGIN_FILTER: &str = "origin";
 const NAME_FILTERS: [&str; 2] = ["server-name", "envoy.filters.network.rbac"];
 
-/// The changes that only this file knows.
+/// Applies the changes that only this file needs.
 pub(crate) fn change(file: &mut Shipped, changes: &Changes, inspection: &Inspection) -> Result<()> {
     let issuer = file
         .named(CLUSTERS, "issuer")?
@@ -37,12 +37,12 @@ pub(crate) fn change(file: &mut Shipped, changes: &Changes, inspection: &Inspect
         send_passthrough_to(file, address)?;
     }
     if changes.filter == Filter::Absent {
-        open_every_tunnel(file)?;
+        inspect_every_tunnel(file)?;
     }
     Ok(())
 }
 
-/// What `forward-proxy.yaml` does by an HTTP filter, for tunnels that are passed through.
+/// The stand-in for passthrough tunnels, which `forward-proxy.yaml` sets in an HTTP filter.
 fn send_passthrough_to(file: &mut Shipped, address: SocketAddr) -> Result<()> {
     let states = json!([
         string_state("envoy.upstream.dynamic_host", &address.ip().to_string()),
@@ -61,8 +61,8 @@ fn send_passthrough_to(file: &mut Shipped, address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Without the plugin nobody says what a tunnel is for: every one is inspected, and no name is compared.
-fn open_every_tunnel(file: &mut Shipped) -> Result<()> {
+/// Without the plugin no filter state says how to treat a tunnel: Envoy inspects every one and compares no name.
+fn inspect_every_tunnel(file: &mut Shipped) -> Result<()> {
     let missing = file.missing("chain inspected");
     let tunnel = file.named(LISTENERS, "tunnel")?;
     let chains = tunnel["filter_chains"].as_array_mut().and_then(|chains| named(chains, "inspected"));

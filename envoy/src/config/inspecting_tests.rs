@@ -47,7 +47,7 @@ fn nothing_else_changes() {
     assert_eq!(inspecting(&changes()), shipped(INSPECTING_PROXY));
 }
 
-/// Who changes a protection in one of the two files must change it in the other.
+/// A protection changed in one of the two files must change in the other.
 #[test]
 fn both_files_protect_alike() {
     let forward = shipped(FORWARD_PROXY);
@@ -58,7 +58,7 @@ fn both_files_protect_alike() {
         let at = format!("{LISTENER}{place}");
         assert_eq!(inspecting.pointer(&at), forward.pointer(&at), "{place}");
     }
-    // Plain requests and CONNECT meet the same manager, apart from where tunnels go and what is added for them.
+    // Plain requests and CONNECT pass the same manager, apart from the route of tunnels and the filters added for them.
     let (mut theirs, mut ours) = (outer(&forward).clone(), outer(&inspecting).clone());
     for manager in [&mut theirs, &mut ours] {
         let log = manager.pointer_mut("/access_log/0/typed_config/log_format/json_format").unwrap();
@@ -73,7 +73,8 @@ fn both_files_protect_alike() {
             .retain(|filter| !["tunnel-port", "tunnel", "not-inspected"].contains(&filter["name"].as_str().unwrap()));
     }
     assert_eq!(ours, theirs);
-    // What Envoy answers itself: the same, but for tunnels that nobody would look into, and two more for TLS with the origin.
+    // Envoy's own answers are the same, without the one for tunnels that are not inspected, plus two for TLS with the
+    // origin.
     let replies = |document: &Value| {
         let mut mappers = outer(document)["local_reply_config"]["mappers"].as_array().unwrap().clone();
         mappers.retain(|mapper| !mapper.to_string().contains("[not-"));
@@ -94,9 +95,9 @@ fn both_files_protect_alike() {
     assert_eq!(cluster(&inspecting), cluster(&forward));
 }
 
-/// What a request meets inside a tunnel is what it would meet outside of it.
+/// A request inside a tunnel passes the same filters as one outside.
 #[test]
-fn the_inside_protects_as_the_outside() {
+fn requests_inside_a_tunnel_pass_the_same_filters() {
     let document = inspecting(&changes());
     let (mut inside, mut outside) = (inner(&document).clone(), outer(&document).clone());
     let kept = |filters: &Value| -> Vec<Value> {
@@ -107,7 +108,7 @@ fn the_inside_protects_as_the_outside() {
             .collect()
     };
     assert_eq!(kept(&inside["http_filters"]), kept(&outside["http_filters"]));
-    // A tunnel ends sooner than a plain connection does.
+    // A tunnel has a shorter life than a plain connection.
     let lifetime =
         |manager: &mut Value| remove(&mut manager["common_http_protocol_options"], "max_connection_duration");
     assert_ne!(lifetime(&mut inside), lifetime(&mut outside));
@@ -134,7 +135,7 @@ fn the_inside_protects_as_the_outside() {
 }
 
 #[test]
-fn every_way_out_refuses_the_same_addresses() {
+fn every_upstream_path_refuses_the_same_addresses() {
     let document = inspecting(&changes());
     let mut caches = Vec::new();
     all(&document, "dns_cache_config", &mut caches);
@@ -147,7 +148,7 @@ fn every_way_out_refuses_the_same_addresses() {
 }
 
 #[test]
-fn an_exception_is_made_everywhere() {
+fn an_exception_applies_everywhere() {
     let allow_upstream = vec!["10.1.0.0/16".parse().unwrap()];
     let document = inspecting(&Changes { allow_upstream, ..changes() });
     let mut lists = Vec::new();

@@ -1,7 +1,7 @@
-//! The files that people copy, changed just as far as one start needs it.
+//! The shipped configuration files, changed only as far as one launch needs.
 //!
-//! They are changed by structure, never by text, and everything that is not named here stays as it is shipped: what the CLI,
-//! the tests and the benchmarks start is what people run. A place that is gone is an error, never skipped.
+//! Changes apply to the parsed structure, never to text, and everything else stays as shipped: the CLI, the tests and
+//! the benchmarks start what operators run. A change whose place is missing is an error and never skipped.
 
 mod addresses;
 mod changes;
@@ -21,11 +21,11 @@ use crate::shipped::{FORWARD_PROXY, INSPECTING_PROXY, Shipped, named, remove, st
 const LISTENER: &str = "/static_resources/listeners/0";
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 
-/// The shipped configuration with `changes`, as the JSON that Envoy reads: `inspecting-proxy.yaml` where `inspection` is
-/// there, else `forward-proxy.yaml`.
+/// The shipped configuration with `changes`, as the JSON that Envoy reads: `inspecting-proxy.yaml` if `inspection` is
+/// set, else `forward-proxy.yaml`.
 ///
 /// # Errors
-/// The shipped file lost a place that has to be changed, or the system's roots are nowhere.
+/// The shipped file lacks a place that has to change, or the system's roots are not found.
 pub fn proxy(changes: &Changes) -> Result<Value> {
     let mut file = match changes.inspection {
         None => Shipped::parse(FORWARD_PROXY)?,
@@ -92,7 +92,7 @@ fn place_plugin(file: &mut Shipped, filter: &Filter) -> Result<()> {
             }
             Filter::Absent => {
                 filters.retain(|filter| filter["name"] != "weir");
-                // Nobody is there to say of a tunnel that it may pass.
+                // Without the plugin nothing announces which tunnels may pass.
                 if let Some(filter) = named(filters, "not-inspected") {
                     remove(filter.pointer_mut("/typed_config/rules/policies")?, "not-announced")?;
                 }
@@ -103,8 +103,8 @@ fn place_plugin(file: &mut Shipped, filter: &Filter) -> Result<()> {
     placed.map_err(|_| missing)
 }
 
-/// Names the stand-in's address as the one to connect to, after the plugin has decided. The DNS cache, the check of the
-/// address and the Host header stay what they are.
+/// Makes the stand-in's address the one to connect to, after the plugin's decision. The DNS cache, the address check
+/// and the Host header stay as they are.
 fn send_everything_to(file: &mut Shipped, address: SocketAddr) -> Result<()> {
     let filter = json!({"name": "stand-in", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config",
@@ -123,7 +123,7 @@ fn send_everything_to(file: &mut Shipped, address: SocketAddr) -> Result<()> {
 }
 
 fn speak_tls(file: &mut Shipped, certificate: &Path, key: &Path) -> Result<()> {
-    // The server name of the client's hello is only known where somebody has looked for it.
+    // Only the TLS inspector reads the server name from the ClientHello.
     let listener = file.at(LISTENER)?;
     listener["listener_filters"] = json!([{"name": "envoy.filters.listener.tls_inspector", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
@@ -136,7 +136,7 @@ fn speak_tls(file: &mut Shipped, certificate: &Path, key: &Path) -> Result<()> {
             "tls_certificates": [{"certificate_chain": {"filename": certificate}, "private_key": {"filename": key}}],
         },
     }});
-    // What arrives over TLS has the scheme https by right.
+    // Requests that arrive over TLS rightly have the scheme https.
     file.named(&routes(), "https-without-connect")?;
     if let Some(routes) = file.at(&routes())?.as_array_mut() {
         routes.retain(|route| route["name"] != "https-without-connect");

@@ -1,4 +1,4 @@
-//! `sidecar.yaml` and `filter-tls.yaml`, which nothing but the tests starts: what they share with the other files stays alike.
+//! What `sidecar.yaml` and `filter-tls.yaml`, which only tests start, share with the other files must stay equal.
 
 use super::*;
 use crate::shipped::{FILTER, FILTER_TLS, SIDECAR};
@@ -15,7 +15,7 @@ fn filter<'v>(filters: &'v Value, name: &str) -> &'v Value {
     filters.as_array().unwrap().iter().find(|filter| filter["name"] == name).unwrap()
 }
 
-/// Who changes a protection in one of the two files must change it in the other.
+/// A protection changed in one of the two files must change in the other.
 #[test]
 fn both_files_protect_alike() {
     let (sidecar, forward) = (sidecar(), forward());
@@ -24,14 +24,14 @@ fn both_files_protect_alike() {
     let manager = |document: &Value| document.pointer(MANAGER).unwrap().clone();
     let (http, proxy) = (manager(&sidecar), manager(&forward));
     for field in proxy.as_object().unwrap().keys() {
-        // Its own names, its own routes, its own filters, and one answer that only the proxy gives.
+        // The sidecar has its own names, routes and filters, and lacks one answer that only the proxy gives.
         if !["stat_prefix", "route_config", "http_filters", "local_reply_config"].contains(&field.as_str()) {
             assert_eq!(http[field], proxy[field], "{field}");
         }
     }
     let replies = |manager: &Value| {
         let mut mappers = manager["local_reply_config"]["mappers"].as_array().unwrap().clone();
-        // Answers that speak of CONNECT: a proxy's alone.
+        // Answers about CONNECT: only a proxy gives them.
         mappers.retain(|mapper| {
             !["[not-inspected]", "[not-announced]", "https_url_on_plaintext"]
                 .iter()
@@ -61,7 +61,7 @@ fn tls_is_resolved_and_refused_as_http_is() {
     let http = &chains[0]["filters"][0]["typed_config"]["http_filters"];
     let tls = &chains[1]["filters"];
     let names: Vec<&str> = tls.as_array().unwrap().iter().map(|filter| filter["name"].as_str().unwrap()).collect();
-    // Nothing is looked up before the plugin has decided, nothing connected to before the address is checked.
+    // Envoy resolves no name before the plugin's decision, and connects to no address before its check.
     let order = ["port", "weir", "envoy.filters.network.sni_dynamic_forward_proxy", "envoy.filters.network.rbac"];
     assert_eq!(names, [&order[..], &["envoy.filters.network.tcp_proxy"]].concat());
     assert_eq!(
@@ -72,7 +72,7 @@ fn tls_is_resolved_and_refused_as_http_is() {
 }
 
 #[test]
-fn both_faces_have_one_plugin() {
+fn the_http_and_network_filters_load_one_plugin() {
     let resource = |file| shipped(file)["resources"][0].clone();
     let (http, mut tls) = (resource(FILTER), resource(FILTER_TLS));
     let kind = &mut tls["typed_config"]["@type"];

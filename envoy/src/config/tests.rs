@@ -43,7 +43,7 @@ fn ports_and_path_are_set() {
     assert_eq!(manager(&document).pointer(path).unwrap(), "/x/filter.json");
 }
 
-/// Both lists are the same in the file that people copy: whoever changes one must change the other.
+/// Both lists are equal in the shipped file: a change to one must change the other.
 #[test]
 fn both_lists_of_addresses_agree() {
     let document = forward();
@@ -67,7 +67,7 @@ fn both_lists_of_addresses_agree() {
 }
 
 #[test]
-fn what_is_no_origin_is_refused() {
+fn addresses_that_are_no_public_origin_are_refused() {
     let ranges = ranges(&forward());
     let refused = |address: &str| {
         let address: IpAddr = address.parse().unwrap();
@@ -188,7 +188,7 @@ fn a_static_filter_needs_no_discovery() {
 }
 
 #[test]
-fn without_the_plugin_the_rest_stays_but_for_what_waits_for_its_word() {
+fn without_the_plugin_only_the_check_of_its_announcement_goes() {
     let waits = "/http_filters/1/typed_config/rules/policies/not-announced";
     assert!(manager(&forward()).pointer(&waits.replace('1', "2")).is_some());
     let document = forward_proxy(&Changes { filter: Filter::Absent, ..Changes::default() }).unwrap();
@@ -206,7 +206,7 @@ fn tls_takes_the_rule_against_cleartext_https_away() {
 }
 
 #[test]
-fn a_tunnel_may_end_sooner() {
+fn a_tunnel_lifetime_can_be_shortened() {
     let lifetime = Some(std::time::Duration::from_millis(1500));
     let document = forward_proxy(&Changes { tunnel_lifetime: lifetime, ..Changes::default() }).unwrap();
     assert!(document.to_string().contains(r#""max_stream_duration":{"max_stream_duration":"1.500s"}"#));
@@ -219,7 +219,7 @@ fn an_older_envoy_gets_no_address_filter() {
 }
 
 #[test]
-fn a_lost_place_is_an_error() {
+fn a_missing_place_is_an_error() {
     let mut document = Shipped::parse(FORWARD_PROXY).unwrap();
     let filters = document.at(&format!("{MANAGER}/http_filters")).unwrap();
     filters.as_array_mut().unwrap().remove(1);

@@ -1,4 +1,4 @@
-//! Incremental: a request says what is wanted more or less, an answer what is new and what there is not.
+//! The incremental protocol: a request adds and removes subscriptions, an answer holds new leaves and refused names.
 
 use tonic::Status;
 
@@ -6,7 +6,7 @@ use super::dialect::Dialect;
 use super::subscription::Subscription;
 use crate::message::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource, SECRET_TYPE};
 
-/// Leaves in one answer: after a lost connection Envoy asks for all its names at once.
+/// Leaves in one answer: after a lost connection Envoy requests all its names together.
 const MOST_AT_ONCE: usize = 50;
 
 #[derive(Default)]

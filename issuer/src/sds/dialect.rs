@@ -1,17 +1,17 @@
-//! The two ways in which Envoy asks for secrets.
+//! The two protocols by which Envoy requests secrets.
 
 use tonic::Status;
 
 use super::subscription::Subscription;
 
-/// One of the two ways to ask: for the whole of a subscription each time, or for what changes.
+/// One of the two protocols: state of the world, or incremental.
 pub(super) trait Dialect: Default + Send + 'static {
     type Request: prost::Message + Default + 'static;
     type Response: prost::Message + Default + 'static;
 
-    /// Takes up what a request says.
+    /// Applies a request to the subscription.
     fn take(&mut self, subscription: &mut Subscription<'_>, request: Self::Request) -> Result<(), Status>;
 
-    /// What there is to tell now, if anything.
+    /// The answer that is due now, if any.
     fn answer(&mut self, subscription: &mut Subscription<'_>) -> impl Future<Output = Option<Self::Response>> + Send;
 }

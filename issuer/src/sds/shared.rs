@@ -1,4 +1,4 @@
-//! What all streams of an issuer share: the certificate authority, the cache of leaves, the counters.
+//! What all streams of an issuer share: the CA, the cache of leaves, the counters.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,12 +51,12 @@ impl Shared {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A version that no answer of this or an earlier issuer had.
+    /// A version that no answer of this or an earlier issuer has had.
     pub(super) fn version(&self) -> String {
         format!("{}-{}", self.began, self.versions.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The leaf for a name, a new one if it is due.
+    /// The leaf for a name; mints a new one if it is due.
     pub(super) fn leaf(&self, name: &HostName) -> Result<Arc<Leaf>> {
         let known = self.cache().get(name);
         let renewed = match known {

@@ -12,24 +12,24 @@ use crate::leaf::Leaf;
 use crate::message::{Any, DataSource, SECRET_TYPE, Secret, TlsCertificate};
 use crate::names::HostName;
 
-/// Names that one stream may subscribe to, and that one request may hold.
+/// The most names that one stream may subscribe to, and that one request may hold.
 const MOST_NAMES: usize = 20_000;
-/// The clock on the wall is looked at this often: a timer alone would stand still while a machine sleeps.
+/// How often to check the wall clock: a timer alone stops while the machine is suspended.
 const LOOK: Duration = Duration::from_secs(30);
-/// After a leaf could not be made, the next attempt.
+/// How long after a failed minting to try again.
 const AGAIN: Duration = Duration::from_mins(1);
 
 pub(super) struct Subscription<'a> {
     shared: &'a Shared,
     names: BTreeMap<HostName, Slot>,
-    /// What was asked for and gets nothing, until it is told.
+    /// The refused names that no answer has reported yet.
     refused: Vec<String>,
 }
 
 struct Slot {
-    /// None where it is not made yet, or could not be.
+    /// `None` if it is not minted yet, or could not be.
     leaf: Option<Arc<Leaf>>,
-    /// When to make it, or to make it anew.
+    /// When to mint or renew it.
     next: SystemTime,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Subscription<'a> {
         self.shared.version()
     }
 
-    /// Subscribes to more names; one that is subscribed to already is told again.
+    /// Subscribes to more names; the next answer repeats a name that was subscribed to already.
     pub(super) fn add(&mut self, names: Vec<String>) -> Result<(), Status> {
         if self.names.len() + names.len() > MOST_NAMES {
             return Err(Status::resource_exhausted(format!("more than {MOST_NAMES} names in one stream")));
@@ -71,7 +71,7 @@ impl<'a> Subscription<'a> {
         std::mem::take(&mut self.refused)
     }
 
-    /// Waits until a leaf is to be made.
+    /// Waits until a leaf is due.
     pub(super) async fn due(&self) {
         loop {
             let Some(at) = self.names.values().map(|slot| slot.next).min() else {
@@ -82,7 +82,7 @@ impl<'a> Subscription<'a> {
         }
     }
 
-    /// Makes what is to be made, but no more than `most`, and says for which names.
+    /// Mints the leaves that are due, at most `most`, and returns their names.
     pub(super) async fn make(&mut self, most: usize) -> Vec<HostName> {
         let now = SystemTime::now();
         let due = self.names.iter_mut().filter(|(_, slot)| slot.next <= now).take(most);
@@ -93,13 +93,13 @@ impl<'a> Subscription<'a> {
                 slot.leaf = Some(leaf);
                 made.push(name.clone());
             } else {
-                // What cannot be made anew stays for as long as it lasts.
+                // A leaf that cannot be renewed is kept until it expires.
                 slot.next = now + AGAIN;
                 if slot.leaf.is_none() {
                     self.refused.push(name.to_string());
                 }
             }
-            // A key takes a while to make; other streams come in between.
+            // Generating a key takes a while; let other streams run in between.
             tokio::task::yield_now().await;
         }
         made

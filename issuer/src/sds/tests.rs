@@ -1,4 +1,4 @@
-//! What a client other than Envoy can do to the issuer: a raw gRPC client that breaks every habit.
+//! What a client other than Envoy can do to the issuer: a raw gRPC client that breaks every convention.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -25,8 +25,8 @@ struct Place {
 impl Place {
     fn new(options: &Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let authority = CertificateAuthority::create(&folder.path().join("ca"), options).unwrap();
-        let issuer = Issuer::start(authority, &folder.path().join("s")).unwrap();
+        let ca = CertificateAuthority::create(&folder.path().join("ca"), options).unwrap();
+        let issuer = Issuer::start(ca, &folder.path().join("s")).unwrap();
         Self { issuer, _folder: folder }
     }
 
@@ -35,7 +35,7 @@ impl Place {
         Endpoint::from_shared(path).unwrap().connect().await.unwrap()
     }
 
-    /// Waits until the numbers are as they should be.
+    /// Waits until the counters have the expected values.
     async fn until(&self, right: impl Fn(&Stats) -> bool) {
         let mut tries = 0;
         while !right(&self.issuer.stats()) {
@@ -92,7 +92,7 @@ fn names(answer: &DiscoveryResponse) -> Vec<String> {
     answer.resources.iter().map(|any| Secret::decode(any.value.as_slice()).unwrap().name).collect()
 }
 
-/// The issuer still does its work.
+/// Checks that the issuer still serves a leaf.
 async fn serves(channel: &Channel, name: &str) {
     let (requests, mut answers) = delta(channel).await;
     requests.send(subscribe([name])).await.unwrap();
@@ -137,7 +137,7 @@ async fn odd_names_are_refused_one_by_one() {
     assert_eq!(given, ["good.example", "xn--bcher-kva.example"]);
     assert_eq!(place.issuer.stats().refused, odd.len() as u64);
 
-    // The other dialect leaves them out, and the stream stays.
+    // The other protocol omits them, and the stream stays open.
     let (requests, mut answers) = whole(&channel).await;
     requests.send(ask(["*", "good.example"], "")).await.unwrap();
     assert_eq!(names(&answers.message().await.unwrap().unwrap()), ["good.example"]);
@@ -187,7 +187,7 @@ async fn too_much_at_once_ends_the_stream_alone() {
     assert_eq!(place.issuer.stats().minted, 2);
 }
 
-/// `DiscoveryRequest` with names that need not be UTF-8.
+/// A `DiscoveryRequest` whose names need not be UTF-8.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Bytes {
     #[prost(bytes = "vec", repeated, tag = "3")]
@@ -228,10 +228,10 @@ async fn whoever_does_not_read_gets_little_made_and_holds_up_nobody() {
     }
     let before = place.issuer.stats().minted;
     assert!(before < 5000, "{before}");
-    // Its connection's window is full: time changes nothing.
+    // The connection's flow-control window is full, so waiting changes nothing.
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(place.issuer.stats().minted < 5000, "{}", place.issuer.stats());
-    // It is served to the end once it reads.
+    // The client gets everything once it reads.
     let (_requests, mut answers) = held.pop().unwrap();
     let mut given = 0;
     while given < 5_000 {
@@ -256,7 +256,7 @@ async fn streams_are_counted_and_end_with_their_client() {
     drop(channel);
     place.until(|stats| stats.streams == 0).await;
 
-    // The leaves are still there for the next Envoy.
+    // The cache still holds the leaves for the next Envoy.
     serves(&place.connect().await, "n0.example").await;
     assert_eq!(place.issuer.stats().minted, 1000);
 }
@@ -269,7 +269,7 @@ async fn a_whole_subscription_is_answered_when_it_changes() {
     requests.send(ask(["a.example"], "")).await.unwrap();
     let first = answers.message().await.unwrap().unwrap();
     assert_eq!((names(&first), first.type_url.as_str()), (vec!["a.example".to_owned()], SECRET_TYPE));
-    // It arrived; it was not taken; a word on an answer that never was: none of them is answered.
+    // The issuer answers neither an ACK, nor a NACK, nor a nonce that it never sent.
     requests.send(ask(["a.example"], &first.nonce)).await.unwrap();
     let error = Some(RpcStatus { code: 3, message: "no".into() });
     requests.send(DiscoveryRequest { error_detail: error, ..ask(["a.example"], &first.nonce) }).await.unwrap();

@@ -1,4 +1,4 @@
-//! State of the world: a request names all that it wants, an answer holds all that there is.
+//! The state-of-the-world protocol: a request names every wanted secret, an answer holds all that there are.
 
 use tonic::Status;
 
@@ -6,7 +6,7 @@ use super::dialect::Dialect;
 use super::subscription::Subscription;
 use crate::message::{DiscoveryRequest, DiscoveryResponse, SECRET_TYPE};
 
-/// Names in a request: each answer holds all of them. Envoy asks for one on each stream.
+/// Names in a request: each answer holds all of them. Envoy requests one name on each stream.
 const MOST_NAMES: usize = 100;
 
 #[derive(Default)]
@@ -30,7 +30,8 @@ impl Dialect for Whole {
         if request.error_detail.is_some() {
             subscription.reject();
         }
-        // A request that names the same only says that an answer arrived. One that crossed an answer comes again.
+        // A request with the same names only acknowledges an answer. The client repeats a request that crossed an
+        // answer.
         let stale = self.began && request.response_nonce != self.nonce.to_string();
         if stale || (self.began && request.resource_names == self.asked) {
             return Ok(());

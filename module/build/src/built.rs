@@ -1,14 +1,14 @@
-//! What a build makes.
+//! The result of a build.
 
-/// A module that was built.
+/// A built module.
 #[derive(Clone, Debug)]
 pub struct Built {
     /// The module.
     pub bytes: Vec<u8>,
     /// Its SHA-256 in hexadecimal digits.
     pub sha256: String,
-    /// What Envoy can call, sorted.
+    /// The functions that Envoy can call, sorted.
     pub exports: Vec<String>,
-    /// What it can call of Envoy, sorted; all in its import module `env`.
+    /// Envoy's functions that it can call, sorted; all in its import module `env`.
     pub imports: Vec<String>,
 }

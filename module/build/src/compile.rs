@@ -9,15 +9,15 @@ use std::process::{Command, Stdio};
 use crate::error::{Error, Result, last_lines};
 use crate::target::TARGET;
 
-/// Half of the linker's default, still many times what the deepest document takes. The stack lies before the data, whose
-/// addresses take a byte less each below 1 MiB. Overflowing it traps.
+/// Half of the linker's default, still many times what the deepest document needs. The stack lies before the data, and
+/// each data address below 1 MiB takes a byte less. An overflow traps.
 const STACK: &str = "-Clink-arg=-zstack-size=524288";
 
-/// Compiles `filter/` and returns the path of what the linker wrote.
+/// Compiles `filter/` and returns the path of the linker's output.
 pub(crate) fn compile(root: &Path, target_dir: &Path) -> Result<PathBuf> {
     let before = flags(root);
     compile_with(&before, root, target_dir)?;
-    // The first build on a machine unpacks the registry's sources, and only then their folder is known.
+    // The first build on a machine unpacks the registry's sources; their folder is known only afterwards.
     let after = flags(root);
     if after != before {
         compile_with(&after, root, target_dir)?;
@@ -30,13 +30,14 @@ fn compile_with(flags: &[String], root: &Path, target_dir: &Path) -> Result<()> 
     let mut command = Command::new(cargo);
     command
         .args(["rustc", "--quiet", "--locked", "--profile", "plugin", "-p", "weir-filter", "--lib"])
-        // Beside an rlib, which the tests need, Cargo leaves out the link-time optimisation that the profile asks for.
+        // With an rlib as a second crate type, which the tests need, Cargo ignores the profile's link-time
+        // optimisation.
         .args(["--crate-type", "cdylib"])
         .args(["--target", TARGET, "--target-dir"])
         .arg(target_dir)
         .current_dir(root)
         .stdin(Stdio::null());
-    // Settings of the build around this one (flags, profiles, clippy as the compiler) would change the bytes.
+    // Settings of the outer build (flags, profiles, clippy as the compiler) would change the bytes.
     let foreign = |name: &str| {
         name.starts_with("CARGO_PROFILE_") || name.starts_with("CARGO_BUILD_") || name.starts_with("CARGO_FEATURE_")
     };
@@ -51,13 +52,13 @@ fn compile_with(flags: &[String], root: &Path, target_dir: &Path) -> Result<()> 
     if output.status.success() { Ok(()) } else { Err(Error::Compile(last_lines(&output.stderr))) }
 }
 
-/// Paths end up in a module as the places of panics. They are replaced by what is the same on every machine.
+/// A module contains source paths as panic locations. They are replaced by paths that are equal on every machine.
 fn flags(root: &Path) -> Vec<String> {
     let mut flags = vec![remap(root, "/weir"), STACK.to_owned()];
     let home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
-    // Each registry or mirror has a folder of its own, named by its address.
+    // Each registry or mirror has its own folder, named by its address.
     if let Some(home) = home {
         let sources = home.join("registry/src");
         let mut registries: Vec<PathBuf> =

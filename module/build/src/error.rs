@@ -1,21 +1,21 @@
-//! Why there is no module, in words for the person who builds it.
+//! The errors of a build, worded for the person who builds the module.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why there is no module.
+/// The reason why there is no module.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The compiler lacks the wasm target and it could not be added.
+    /// The compiler lacks the wasm target, and it could not be added.
     #[error("{0}")]
     Target(String),
     /// The compiler refused the sources.
     #[error("the plugin's build failed:\n{0}")]
     Compile(String),
-    /// What the compiler wrote is not a module that Envoy may load.
+    /// The compiler's output is not a module that Envoy may load.
     #[error("{0}")]
     Module(String),
-    /// A file or a process could not be handled.
+    /// A file or process operation failed.
     #[error("{tried}: {source}")]
     Io {
         /// What was tried, with the path.
@@ -36,7 +36,7 @@ impl Error {
     }
 }
 
-/// The end of what a program wrote, which is where its error is.
+/// The last lines of a program's output, where its error is.
 pub(crate) fn last_lines(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines: Vec<&str> = text.lines().collect();

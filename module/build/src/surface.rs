@@ -1,4 +1,5 @@
-//! What the module may offer to Envoy and ask of it. `envoy/filter.yaml` allows the same, and a test holds the two together.
+//! What the module may export to Envoy and import from it. `envoy/filter.yaml` allows the same, and a test compares the
+//! two.
 
 /// Callbacks, Envoy to plugin.
 pub const CALLBACKS: &[&str] = &[

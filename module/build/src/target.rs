@@ -1,4 +1,4 @@
-//! The compiler's libraries for wasm32. rustup adds them by itself only where it is allowed to install what
+//! Installs the compiler's libraries for wasm32. rustup does so by itself only where it may install what
 //! `rust-toolchain.toml` lists.
 
 use std::env;
@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 
 use crate::error::{Error, Result, last_lines};
 
-/// The target. It has no WASI, so that the module imports nothing but Envoy's ABI.
+/// The target, without WASI, so that the module imports nothing but Envoy's ABI.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Has rustup add the target where the compiler that cargo uses in `root` lacks it.
+/// Has rustup add the target if the compiler that cargo uses in `root` lacks it.
 pub(crate) fn ensure(root: &Path) -> Result<()> {
     if is_here(root) {
         return Ok(());

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::Bytes;
+use crate::bytes::Bytes;
 
 /// One connection.
 #[derive(Debug, Deserialize)]

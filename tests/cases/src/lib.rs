@@ -14,6 +14,7 @@ mod attack;
 mod bytes;
 mod hello;
 mod request;
+mod rule;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub use attack::Attack;
 pub use bytes::Bytes;
 pub use hello::{Hello, HelloCase};
 pub use request::{Framing, OVERRIDES, RequestCase};
+pub use rule::ExpectedRule;
 pub use tls::{TlsCase, TlsGroup};
 
 /// A table: what it is about, and its cases.
@@ -124,35 +126,6 @@ pub struct DecisionCase {
     pub survey: Vec<String>,
     /// Why it must be decided so.
     pub reason: String,
-}
-
-/// The rule that a decision must name.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub enum ExpectedRule {
-    /// Not compared: absent from the table.
-    #[default]
-    Any,
-    /// None: `null` in the table.
-    None,
-    /// This label.
-    Label(String),
-}
-
-impl ExpectedRule {
-    /// Whether `label` is what the case expects.
-    pub fn is(&self, label: Option<&str>) -> bool {
-        match self {
-            ExpectedRule::Any => true,
-            ExpectedRule::None => label.is_none(),
-            ExpectedRule::Label(expected) => label == Some(expected),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ExpectedRule {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<ExpectedRule, D::Error> {
-        Ok(Option::deserialize(deserializer)?.map_or(ExpectedRule::None, ExpectedRule::Label))
-    }
 }
 
 /// A document that must be refused.

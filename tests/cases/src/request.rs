@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use weir_policy::{Request, Transport};
 
-use crate::Bytes;
+use crate::bytes::Bytes;
 
 /// Headers by which a client asks an origin to take a request for another method.
 pub const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];

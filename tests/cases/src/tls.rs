@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use weir_policy::Request;
 
-use crate::{Bytes, ExpectedRule};
+use crate::bytes::Bytes;
+use crate::rule::ExpectedRule;
 
 /// A policy and what it decides.
 #[derive(Debug, Deserialize)]

@@ -19,23 +19,23 @@ use image::{About, Image, Images};
 
 const EXAMPLES: &str = "\
 Examples:
-  weir package                                      writes weir-oci
+  weir package                                      writes dist/weir-oci
   weir package --module weir.wasm --output oci      packages another module
   weir package --json                               prints the digests for a script
 
-  skopeo copy --preserve-digests oci:weir-oci:VERSION docker://REGISTRY/weir:VERSION
-  oras cp --from-oci-layout weir-oci:VERSION REGISTRY/weir:VERSION
+  skopeo copy --preserve-digests oci:dist/weir-oci:VERSION docker://REGISTRY/weir:VERSION
+  oras cp --from-oci-layout dist/weir-oci:VERSION REGISTRY/weir:VERSION
 
 VERSION is an ordinary image with one layer, which holds plugin.wasm. VERSION-artifact is the module as an artifact,
 for registries and tools that prefer those. Istio takes either. The same module gives the same bytes everywhere.
 
 Exit code: 0 written, 1 not written, 2 a mistake in the command line.";
 
-/// Write the plugin as an OCI image layout, weir-oci, ready to push for Istio
+/// Write the plugin as an OCI image layout, dist/weir-oci, ready to push for Istio
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Package {
-    /// Folder to write; an image layout in it is replaced [default: weir-oci]
+    /// Folder to write; an image layout in it is replaced [default: dist/weir-oci]
     #[arg(long, short, value_name = "DIR", alias = "out")]
     output: Option<PathBuf>,
     /// Module to package [default: `WEIR_PLUGIN`, or else the one in this binary]
@@ -82,7 +82,7 @@ impl Package {
             return Err(format!("{} is no WebAssembly module", path.unwrap_or(Path::new("the plugin")).display()));
         }
         let images = Images::of(module, &self.about()).map_err(|error| format!("packing the module: {error}"))?;
-        let folder = self.output.clone().unwrap_or_else(|| PathBuf::from("weir-oci"));
+        let folder = self.output.clone().unwrap_or_else(|| PathBuf::from("dist/weir-oci"));
         let manifests = [&images.compat.descriptor, &images.artifact.descriptor];
         layout::write(&folder, TITLE, &manifests, &images.blobs).map_err(|error| error.to_string())?;
         Ok(Written {

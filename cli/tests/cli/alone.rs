@@ -24,7 +24,7 @@ const ROWS: &[(&str, &str)] = &[
     ("up", "until_up 'weir is up' $WEIR up --policy $POLICY --listen 127.0.0.1:0"),
     ("up", "until_up 'weir is up' $WEIR up --policy $INSPECTED --ca ca --listen 127.0.0.1:0"),
     ("filter", "$WEIR filter --policy $POLICY --output . && grep -q example.com filter.yaml filter-tls.yaml"),
-    ("package", "$WEIR package && test -s weir-oci/index.json"),
+    ("package", "$WEIR package && test -s dist/weir-oci/index.json"),
     ("check", "$WEIR check $POLICY $INSPECTED"),
     ("explain", "$WEIR explain --policy $POLICY GET http://refused.example/; test $? = 3"),
     ("ca", "$WEIR ca init --ca ca && $WEIR ca export --ca ca | grep -q BEGIN"),

@@ -269,8 +269,8 @@ fn the_same_module_gives_the_same_bytes_in_any_folder() {
     let ran = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_weir")]).current_dir(&other.0).output();
     let ran = Ran::from(ran.unwrap());
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert!(ran.stdout.starts_with("weir-oci\n"), "{}", ran.stdout);
-    assert_eq!(tree(&one.0.join("oci")), tree(&other.0.join("weir-oci")));
+    assert!(ran.stdout.starts_with("dist/weir-oci\n"), "{}", ran.stdout);
+    assert_eq!(tree(&one.0.join("oci")), tree(&other.0.join("dist/weir-oci")));
 
     // The keys of all that is JSON are sorted: no feature of a library decides.
     for (path, bytes) in tree(&one.0.join("oci")) {

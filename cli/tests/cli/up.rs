@@ -277,7 +277,7 @@ fn a_policy_that_inspects_gets_a_proxy_that_does() {
     let policy = folder.write("policy.json", INSPECTED);
     let ca = folder.0.join("ca").display().to_string();
     let up = Up::start(&policy, &["--ca", &ca]);
-    up.wait_for(&format!("weir ca export --dir {ca}"));
+    up.wait_for(&format!("weir ca export --ca {ca}"));
     let exported = run(&["ca", "export", "--dir", &ca], "");
     assert!(exported.stdout.starts_with("-----BEGIN CERTIFICATE-----"), "{exported:?}");
     assert!(up.connect("a.example:443").starts_with("HTTP/1.1 200 "));

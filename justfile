@@ -62,7 +62,7 @@ pictures:
 
 # Generates the configurations in envoy/ from envoy/parts/; `just configs --check` only compares.
 configs *arguments:
-    cargo run --quiet -p weir-configs -- {{arguments}}
+    cargo run --quiet -p weir-configs --example configs -- {{arguments}}
 
 # Formats.
 fmt:

@@ -75,6 +75,16 @@ fn arrows_between_crates_point_one_way() {
     }
 }
 
+/// `cargo run -- demo` is one of the two commands of the README.
+#[test]
+fn cargo_run_alone_means_weir() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let targets = packages.iter().flat_map(|package| package["targets"].as_array().unwrap());
+    let binaries = targets.filter(|target| target["kind"].as_array().unwrap().contains(&"bin".into()));
+    assert_eq!(binaries.map(|target| target["name"].as_str().unwrap()).collect::<Vec<_>>(), ["weir"]);
+}
+
 #[test]
 fn files_of_a_crate_form_no_cycle() {
     let mut cycles = Vec::new();

@@ -47,7 +47,7 @@ fn main() {
         std::fs::write(&file, policy).expect("a policy");
         for isolate in [&[][..], &["--isolate"]] {
             let times = (0..=rounds).map(|_| run(&file, isolate)).skip(1).collect();
-            row(&format!("{name} {}", isolate.concat()), times);
+            row(format!("{name} {}", isolate.concat()).trim_end(), times);
         }
     }
 }

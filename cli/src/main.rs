@@ -25,16 +25,16 @@ Examples:
   weir up --policy policy.jsonc                       run a proxy under a policy, until Ctrl-C
   weir ca init                                        create the CA that TLS inspection needs
 
-A policy is JSON (.json), JSON with comments (.jsonc) or YAML (.yaml, .yml). WEIR_POLICY names the policy where
+A policy is JSON (.json), JSON with comments (.jsonc) or YAML (.yaml, .yml). WEIR_POLICY names the policy where \
 --policy does not; none is ever taken from the current folder.
 
-Exit codes: 0 done, allowed; 1 failed; 2 a mistake in a policy or the command line; 3 denied.
+Exit codes: 0 done, allowed; 1 failed; 2 a mistake in a policy or the command line; 3 denied. \
 Data goes to standard output, messages to standard error. NO_COLOR is obeyed.";
 
 /// Decides which parts of the internet an AI coding agent may reach
 #[derive(Debug, Parser)]
 #[command(name = "weir", version = version::short(), long_version = version::long())]
-#[command(after_help = OVERVIEW, arg_required_else_help = true)]
+#[command(after_help = OVERVIEW, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -1,8 +1,7 @@
-//! The issuer as a process of its own behind the whole inspecting proxy: many new names, and a load that goes on while the
-//! issuer is killed and started again.
+//! The issuer as its own process behind the whole inspecting proxy: many new names, and a load that continues while the
+//! issuer is killed and restarted.
 //!
-//! What it took in time and memory is printed (`cargo test -p weir --test issuer_load -- --nocapture`); nothing here
-//! asserts a duration.
+//! The tests print time and memory (`cargo test -p weir --test issuer_load -- --nocapture`) and assert no duration.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::os::unix::net::UnixStream;
@@ -22,7 +21,7 @@ const POLICY: &[u8] = br#"{"internet_access": "on", "tls": "inspected", "methods
     "allowlist": {"domains": ["*.example.com"]}}"#;
 const NAMES: usize = 1000;
 const CLIENTS: usize = 8;
-/// What the load has behind it while the issuer is up, away, and back.
+/// The phases of the load: the issuer is up, down, and back.
 const PHASES: usize = 3;
 
 #[test]
@@ -77,7 +76,7 @@ fn a_load_without_the_issuer(proxy: &Inspecting, issuer: Issuer, names: &[String
         let new: Vec<String> = (0..4).map(|number| format!("unlucky{number}.example.com")).collect();
         let outcomes = parallel_by(new.len(), &new, |name| attempt(proxy, name));
         println!("without the issuer: a new name fails after {:.1?}", began.elapsed());
-        // Silence would be the client giving up, after twice as long as the configuration lets a handshake take.
+        // Silence would mean that the client timed out, after twice the configuration's limit for a handshake.
         assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Closed), "{outcomes:?}");
 
         let issuer = Issuer::start(&ca, &socket);
@@ -101,7 +100,7 @@ fn a_load_without_the_issuer(proxy: &Inspecting, issuer: Issuer, names: &[String
     assert!(answered.iter().all(|&count| count > 0), "there was no load: {answered:?}");
 }
 
-/// What clients of known names met, while others do what they like with the issuer.
+/// What clients of known names experience while the issuer stops and restarts.
 struct Load {
     failed: Mutex<Vec<String>>,
     phase: AtomicUsize,
@@ -109,7 +108,7 @@ struct Load {
 }
 
 impl Load {
-    /// A name after another, until there is no phase left.
+    /// Requests one name after another until the last phase ends.
     fn go_on(&self, proxy: &Inspecting, names: &[String], from: usize) {
         for name in names.iter().cycle().skip(from * names.len() / 2) {
             let Some(answered) = self.answered.get(self.phase.load(Ordering::SeqCst)) else { return };
@@ -123,7 +122,7 @@ impl Load {
         }
     }
 
-    /// Ends the load when it is dropped, also by a test that fails: its scope would wait for ever.
+    /// Ends the load when dropped, even by a failing test: its thread scope would otherwise wait forever.
     fn stop_at_end(&self) -> impl Drop {
         struct Stop<'l>(&'l AtomicUsize);
         impl Drop for Stop<'_> {
@@ -135,14 +134,14 @@ impl Load {
     }
 }
 
-/// A request over a new connection, tunnel and handshake, by a client that trusts the issuer's authority alone.
+/// A request over a new connection, tunnel and handshake, by a client that trusts only the issuer's CA.
 fn attempt(proxy: &Inspecting, name: &str) -> Outcome {
     let tunnel = proxy.tunnel(&format!("{name}:443"));
     let mut connection = http1::Connection::over(tls::trusting(tunnel, name, "http/1.1", &proxy.ca_pem));
     connection.exchange(b"GET", format!("GET / HTTP/1.1\r\nhost: {name}\r\n\r\n").as_bytes())
 }
 
-/// The same, which has to be answered by the origin of that name.
+/// The same; the origin of that name must answer.
 fn get(proxy: &Inspecting, name: &str) -> Result<(), String> {
     let outcome = attempt(proxy, name);
     let answered = outcome.answer().filter(|answer| answer.status == 200).map(Answer::text);
@@ -193,7 +192,7 @@ impl Issuer {
         self.child.id()
     }
 
-    /// What it did so far, in its own words; it is asked as its users ask.
+    /// Its counters so far, as its users read them.
     fn stats(&self) -> String {
         let before = self.lines().len();
         kill_process(Pid::from_child(&self.child), Signal::USR1).unwrap();
@@ -213,7 +212,7 @@ impl Issuer {
 
 impl Drop for Issuer {
     fn drop(&mut self) {
-        // SIGKILL: it has no time for anything.
+        // SIGKILL, so that it cannot clean up.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -33,7 +33,12 @@ impl Binary {
     /// be fetched; the message says what to do.
     pub fn find() -> Result<Self> {
         if let Some(path) = env::var_os("WEIR_ENVOY").filter(|path| !path.is_empty()) {
-            return Self::named(Path::new(&path));
+            return Self::named(Path::new(&path)).map_err(|error| match error {
+                Error::UnusableEnvoy { path, reason } => {
+                    Error::UnusableEnvoy { path, reason: format!("{reason} (WEIR_ENVOY names it)") }
+                }
+                other => other,
+            });
         }
         let asked = match env::var("WEIR_ENVOY_VERSION") {
             Ok(text) if !text.is_empty() => Some(release(&text)?),

@@ -66,7 +66,7 @@ pub enum Error {
     #[error("Envoy's admin interface: {0}")]
     Admin(String),
     /// A file or process operation failed.
-    #[error("{tried}: {source}")]
+    #[error("{tried} failed: {source}")]
     Io {
         /// What was tried, with the path.
         tried: String,

@@ -1,8 +1,19 @@
 //! Files that another process reads while they change.
 
+use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+
+/// Says of a missing folder what to do, where the error would name the temporary file.
+fn plainly(error: io::Error) -> io::Error {
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => "there is no such folder; create it first",
+        io::ErrorKind::NotADirectory => "it is not a folder",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), reason)
+}
 
 /// Writes a temporary file beside `path` and renames it, so that a reader sees the old bytes or the new ones, never a
 /// part.
@@ -14,7 +25,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut beside = tempfile::Builder::new()
         .prefix(".weir-")
         .tempfile_in(folder)
-        .map_err(|e| Error::file("creating a file in", folder, e))?;
+        .map_err(|e| Error::file("creating a file in", folder, plainly(e)))?;
     std::io::Write::write_all(&mut beside, bytes).map_err(|e| Error::file("writing", beside.path(), e))?;
     #[cfg(unix)]
     {

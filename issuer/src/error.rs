@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::files::KEY_FILE;
 use crate::names::NameError;
 
 /// Any error of the issuer.
@@ -13,8 +14,9 @@ pub enum Error {
     #[error(
         "other users can read the private key: {path} has mode {mode:04o}; run: chmod {allowed:04o} {path}\n  \
          A copy of the key can impersonate every site to clients that trust this CA; if one may \
-         exist, create a new CA: weir ca init --force",
-        path = path.display()
+         exist, create a new CA: weir ca init --force --ca {folder}",
+        path = path.display(),
+        folder = folder_of(path).display()
     )]
     Exposed {
         /// The key file or the folder.
@@ -73,7 +75,7 @@ pub enum Error {
     #[error("{} exists and is not a socket, so it is not replaced; choose another path", .0.display())]
     NotASocket(PathBuf),
     /// A file, socket or thread operation failed.
-    #[error("{tried}: {source}")]
+    #[error("{tried} failed: {source}")]
     Io {
         /// What was tried, with the path.
         tried: String,
@@ -93,6 +95,11 @@ impl Error {
     pub(crate) fn file(verb: &str, path: &Path, source: io::Error) -> Self {
         Self::io(format!("{verb} {}", path.display()), source)
     }
+}
+
+/// The CA's folder, where `path` may be the key in it.
+fn folder_of(path: &Path) -> &Path {
+    if path.file_name().is_some_and(|name| name == KEY_FILE) { path.parent().unwrap_or(path) } else { path }
 }
 
 impl From<rcgen::Error> for Error {

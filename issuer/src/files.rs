@@ -48,6 +48,7 @@ impl<'a> Locked<'a> {
         }
         let locking = |e| Error::file("locking", folder, e);
         let lock = File::open(folder).map_err(locking)?;
+        is_a_folder(folder, &lock)?;
         lock.lock().map_err(locking)?;
         private(folder, &lock, PRIVATE_FOLDER)?;
         Ok(Self { folder, _lock: lock })
@@ -96,6 +97,7 @@ pub(crate) fn read_certificate(folder: &Path) -> Result<String> {
 pub(crate) fn read_key(folder: &Path) -> Result<String> {
     let path = folder.join(KEY_FILE);
     let opened = File::open(folder).map_err(|e| Error::file("opening", folder, e))?;
+    is_a_folder(folder, &opened)?;
     private(folder, &opened, PRIVATE_FOLDER)?;
     let file = open(folder, &path)?;
     private(&path, &file, PRIVATE_FILE)?;
@@ -113,6 +115,15 @@ fn read(file: File, path: &Path) -> Result<String> {
     let mut text = String::new();
     file.take(LARGEST).read_to_string(&mut text).map_err(|e| Error::file("reading", path, e))?;
     Ok(text)
+}
+
+/// Refuses a file in place of the CA's folder, before any advice on its mode.
+fn is_a_folder(path: &Path, opened: &File) -> Result<()> {
+    let data = opened.metadata().map_err(|e| Error::file("looking at", path, e))?;
+    if data.is_dir() {
+        return Ok(());
+    }
+    Err(Error::Unusable { path: path.to_owned(), reason: "is not a folder; --ca names the folder of the CA".into() })
 }
 
 /// Refuses a file that group or others can open, or that another user owns. Root can read everything anyway.

@@ -22,7 +22,7 @@ Examples:
   weir ca export > weir-ca.pem                          the certificate that clients have to trust
   weir ca export --bundle > bundle.pem                  with the system's CA certificates, for SSL_CERT_FILE
 
-The files are ca.pem (public) and ca-key.pem (private) in $XDG_DATA_HOME/weir/ca, or else ~/.local/share/weir/ca.
+The files are ca.pem (public) and ca-key.pem (private) in $XDG_DATA_HOME/weir/ca, or else ~/.local/share/weir/ca. \
 Anyone with the key can impersonate every site to clients that trust ca.pem.
 
 Exit code: 0 done, 1 not done, 2 a mistake in the command line.";

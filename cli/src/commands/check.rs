@@ -5,7 +5,7 @@ mod summary;
 use std::path::PathBuf;
 
 use crate::console::exit::Exit;
-use crate::console::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, data, mistake, paint, words};
+use crate::console::terminal::{BAD, FAINT, GOOD, STRONG, WARNING, count, data, mistake, paint, words};
 use crate::document::argument::PolicyArgument;
 use crate::document::input::{self, Input};
 use crate::document::mistakes::{Refused, at};
@@ -24,17 +24,21 @@ Examples:
   weir check --json policy.json | jq '.files[].mistakes'
   WEIR_POLICY=policy.jsonc weir check
 
-The format follows from the file's ending. Standard input, and a file with another ending, is JSON, with comments or
+The format follows from the file's ending. Standard input, and a file with another ending, is JSON, with comments or \
 without, where it begins with a bracket, a quotation mark or a comment of JSON, and YAML otherwise.
 
-The summary is printed to standard output, mistakes and warnings to standard error as FILE:LINE:COLUMN. --json prints
+The summary is printed to standard output, mistakes and warnings to standard error as FILE:LINE:COLUMN. --json prints \
 one object to standard output:
   {\"files\": [{\"file\", \"valid\", \"mistakes\": [{\"place\", \"line\", \"column\", \"message\", \"instead\"}],
     \"warnings\": [{\"code\", \"place\", \"line\", \"column\", \"message\", \"particulars\"}],
     \"notes\": [as warnings], \"summary\": {...}}]}
 
-Exit code: 0 the plugin accepts every file; 2 it refuses one, a file cannot be read, or --strict and a warning.
+Exit code: 0 the plugin accepts every file; 2 it refuses one, a file cannot be read, or --strict and a warning. \
 A note, on what a preset opens, fails nothing.";
+
+/// Particulars of a note that are printed in words: enough to see what it is about. `--json` has all of them, and a
+/// warning, which is about the author's own lines, is never shortened.
+const NOTED: usize = 3;
 
 /// Read policies as the plugin does: report every mistake, and what is legal but unwise
 #[derive(Debug, Args)]
@@ -132,8 +136,13 @@ impl<'i> Checked<'i> {
                 warning.place,
                 warning.message
             ));
-            for line in &warning.particulars {
+            let shown = if warning.is_note { NOTED } else { usize::MAX };
+            for line in warning.particulars.iter().take(shown) {
                 words(format_args!("    {line}"));
+            }
+            if let Some(more @ 1..) = warning.particulars.len().checked_sub(shown) {
+                let kinds = count(more, "kind", "kinds");
+                words(format_args!("    and {kinds} more: weir check --json lists them all"));
             }
         }
     }

@@ -105,7 +105,7 @@ impl Session {
     fn start() -> Result<Session, Stopped> {
         let interrupt = Interrupt::watch().map_err(Error::files("watching for signals"))?;
         let plugin = proxy::plugin().map_err(Error::from)?;
-        words(paint(FAINT, "Envoy, fetched where there is none ..."));
+        words(paint(FAINT, "looking for Envoy, and fetching it if there is none ..."));
         let binary = Binary::find().map_err(Error::from)?;
         interrupt.hold();
         let started = Instant::now();

@@ -25,12 +25,12 @@ Examples:
   weir explain --policy policy.json GET http://example.com/ --header 'x-http-method-override: DELETE'
   echo '{\"internet_access\": \"on\"}' | weir explain --policy - GET http://0x7f.1/ --json
 
-An https or wss URL reaches a proxy as CONNECT host:443. With \"tls\": \"passthrough\" that is all the plugin
-sees, and what is decided; with \"inspected\" the request inside is decided too. The URL is taken as it is
+An https or wss URL reaches a proxy as CONNECT host:443. With \"tls\": \"passthrough\" that is all the plugin \
+sees, and what is decided; with \"inspected\" the request inside is decided too. The URL is taken as it is \
 written: nothing is decoded or repaired. --policy - reads the policy from standard input.
 
-TLS is what the plugin's audit records call a connection under TLS passthrough (in a sidecar, at an egress
-gateway): decided by the server name in its ClientHello and its port, and closed without an answer where it is
+TLS is what the plugin's audit records call a connection under TLS passthrough (in a sidecar, at an egress \
+gateway): decided by the server name in its ClientHello and its port, and closed without an answer where it is \
 refused. TLS :443 is one whose ClientHello names no host, as for every address.
 
 --json prints one object, whose fields are:

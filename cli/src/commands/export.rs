@@ -115,7 +115,7 @@ impl Build {
 /// An Envoy that starts meanwhile sees all of a file or the old one.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(|error| format!("creating {}: {error}", folder.display()))?;
+    fs::create_dir_all(folder).map_err(|error| format!("cannot create the folder {}: {error}", folder.display()))?;
     replace(path, bytes).map_err(|error| error.to_string())
 }
 

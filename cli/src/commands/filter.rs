@@ -23,13 +23,13 @@ const EXAMPLES: &str = "\
 Examples:
   weir filter --policy policy.json --output /etc/envoy
   weir filter --policy policy.yaml --output /etc/envoy --follow
-  weir filter --policy policy.json --output weir-policy
+  mkdir weir-policy && weir filter --policy policy.json --output weir-policy
   kubectl create configmap weir-policy --from-file=weir-policy --dry-run=client -o yaml | kubectl apply -f -
 
-Writes filter.yaml, the HTTP filter (forward-proxy.yaml, inspecting-proxy.yaml, sidecar.yaml), and filter-tls.yaml,
-the network filter for TLS passthrough (sidecar.yaml). Each is written beside its place and renamed, so Envoy applies
-it immediately, to open connections too. They hold the policy as JSON, whatever format it is written in. A policy
-with a mistake is reported, and the files stay as they are. With --follow every change of the policy is applied,
+Writes filter.yaml, the HTTP filter (forward-proxy.yaml, inspecting-proxy.yaml, sidecar.yaml), and filter-tls.yaml, \
+the network filter for TLS passthrough (sidecar.yaml). Each is written beside its place and renamed, so Envoy applies \
+it immediately, to open connections too. They hold the policy as JSON, whatever format it is written in. A policy \
+with a mistake is reported, and the files stay as they are. With --follow every change of the policy is applied, \
 however it is saved, until the process is stopped; a policy that cannot be used at first is waited for.
 
 Exit code: 0 written, or stopped by Ctrl-C or SIGTERM; 1 not written; 2 a mistake in the policy or the command line.";
@@ -43,7 +43,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Filter {
     #[command(flatten)]
     policy: PolicyArgument,
-    /// Folder to write to, which Envoy watches
+    /// Folder to write to, which exists and which Envoy watches
     #[arg(long, short, value_name = "DIR", alias = "out")]
     output: PathBuf,
     /// Path of weir.wasm, as Envoy sees it

@@ -24,11 +24,11 @@ Examples:
   weir init --agent codex --ecosystem rust --output policy.json
   weir init generic --output - | weir check -
 
-NAME is an agent (claude-code, codex, generic) or an ecosystem: cloud, containers, dart, dotnet, editors, elixir, go,
+NAME is an agent (claude-code, codex, generic) or an ecosystem: cloud, containers, dart, dotnet, editors, elixir, go, \
 haskell, java, linux, mobile, node, perl, php, python, ruby, rust, schemas, source-control, swift.
 
-The policy allows an agent its own API with every method, and what its ecosystems need for downloads with GET, HEAD
-and OPTIONS; without an ecosystem, the common dependencies. FILE ends in .jsonc, .yaml or .yml, with comments, or in
+The policy allows an agent its own API with every method, and what its ecosystems need for downloads with GET, HEAD \
+and OPTIONS; without an ecosystem, the common dependencies. FILE ends in .jsonc, .yaml or .yml, with comments, or in \
 .json, without. Read the policy and narrow it before you use it.
 
 Exit code: 0 written; 1 not written, for example because the file exists; 2 a mistake in the command line.";

@@ -22,8 +22,8 @@ Examples:
   weir issuer --socket /run/weir/issuer.sock
   weir issuer --ca /var/lib/weir/ca --socket /run/weir/issuer.sock
 
-Envoy asks the issuer for the certificate of each host whose TLS it inspects (inspecting-proxy.yaml, cluster issuer).
-The CA is created on first use; clients have to trust it, see `weir ca export`. Counts are printed to standard error
+Envoy asks the issuer for the certificate of each host whose TLS it inspects (inspecting-proxy.yaml, cluster issuer). \
+The CA is created on first use; clients have to trust it, see `weir ca export`. Counts are printed to standard error \
 once a minute while they change, and on SIGUSR1.
 
 Exit code: 0 stopped by Ctrl-C or SIGTERM, 1 not started, 2 a mistake in the command line.";

@@ -26,7 +26,7 @@ Examples:
   skopeo copy --preserve-digests oci:dist/weir-oci:VERSION docker://REGISTRY/weir:VERSION
   oras cp --from-oci-layout dist/weir-oci:VERSION REGISTRY/weir:VERSION
 
-VERSION is an ordinary image with one layer, which holds plugin.wasm. VERSION-artifact is the module as an artifact,
+VERSION is an ordinary image with one layer, which holds plugin.wasm. VERSION-artifact is the module as an artifact, \
 for registries and tools that prefer those. Istio takes either. The same module gives the same bytes everywhere.
 
 Exit code: 0 written, 1 not written, 2 a mistake in the command line.";
@@ -79,7 +79,7 @@ impl Package {
         let (path, module) = (module.path(), module.bytes());
         // Magic number and version 1 of a core module (WebAssembly Core Specification 5.5.16).
         if !module.starts_with(b"\0asm\x01\0\0\0") {
-            return Err(format!("{} is no WebAssembly module", path.unwrap_or(Path::new("the plugin")).display()));
+            return Err(format!("{} is not a WebAssembly module", path.unwrap_or(Path::new("the plugin")).display()));
         }
         let images = Images::of(module, &self.about()).map_err(|error| format!("packing the module: {error}"))?;
         let folder = self.output.clone().unwrap_or_else(|| PathBuf::from("dist/weir-oci"));

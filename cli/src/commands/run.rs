@@ -49,12 +49,12 @@ Examples:
   WEIR_POLICY=policy.json weir run -- cargo test
   weir run --print-environment
 
-Starts a temporary Envoy, sets the proxy variables, and cleans up on exit. Under a policy with \"tls\": \"inspected\" it
-also creates a CA for this run and makes the command trust it; variables that say otherwise are overridden. Ctrl-C and
+Starts a temporary Envoy, sets the proxy variables, and cleans up on exit. Under a policy with \"tls\": \"inspected\" it \
+also creates a CA for this run and makes the command trust it; variables that say otherwise are overridden. Ctrl-C and \
 Ctrl-Z reach the command as they would in a shell.
 
-Exit code: the command's own, or 128 and the signal's number if a signal ended it; 126 it cannot be executed; 127 it
-is not there; 1 Envoy did not start or ended early, --isolate is not possible here, or a process of the setup is left;
+Exit code: the command's own, or 128 and the signal's number if a signal ended it; 126 it cannot be executed; 127 it \
+is not there; 1 Envoy did not start or ended early, --isolate is not possible here, or a process of the setup is left; \
 2 a mistake in the policy or the command line. A setup that fails ends the run with its code.";
 
 /// Run a command under a policy: a temporary proxy, its variables, and a summary at the end
@@ -84,7 +84,7 @@ pub(crate) struct Run {
     /// Print the variables that the command gets and who reads them, and exit
     #[arg(long)]
     print_environment: bool,
-    /// The command and its arguments
+    /// The command and its arguments, after --
     #[arg(last = true, required_unless_present = "print_environment", value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -153,7 +153,7 @@ impl Run {
 
 fn read_policy(path: &Path) -> Result<Document, Told> {
     if path == Path::new("-") {
-        mistake("standard input belongs to the command: name a file with the policy");
+        mistake("standard input belongs to the command; name the policy's file: --policy FILE");
         return Err(Told(Exit::Mistake));
     }
     argument::read(path).map(|(_, document)| document).map_err(Told)
@@ -258,7 +258,7 @@ impl Session {
         let variables = environment::variables(proxy.address(), proxy.trust());
         let (name, rest) = arguments.split_first().ok_or(Told(Exit::Mistake))?;
         let cannot_start = |error: io::Error| {
-            mistake(format_args!("{}: {error}", name.display()));
+            mistake(format_args!("cannot run {}: {error}", name.display()));
             Told(Exit::Command(child::code_of(&error)))
         };
         let failed = |error: io::Error| {

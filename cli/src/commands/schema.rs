@@ -12,7 +12,7 @@ Examples:
   weir schema > weir-policy.schema.json
   weir schema --output weir-policy.schema.json
 
-Name the file in the policy, as \"$schema\": \"./weir-policy.schema.json\", or in the settings of an editor. The plugin
+Name the file in the policy, as \"$schema\": \"./weir-policy.schema.json\", or in the settings of an editor. The plugin \
 ignores \"$schema\". The schema knows less than `weir check`, which reads a policy as the plugin does.
 
 Exit code: 0 written, 1 not written, 2 a mistake in the command line.";

@@ -34,12 +34,12 @@ Examples:
   weir up --policy policy.json --allow-upstream 10.1.2.0/24 an internal registry
   weir up --policy policy.json --json >> audit.jsonl
 
-A change of the file is applied immediately, to open connections too; a policy with a mistake is reported and changes
-nothing. Audit records go to standard output (--json: as the plugin writes them), everything else to standard error.
-\"audit\": {\"log\": \"denied\"} in the policy says which decisions leave a record. Where the policy has
+A change of the file is applied immediately, to open connections too; a policy with a mistake is reported and changes \
+nothing. Audit records go to standard output (--json: as the plugin writes them), everything else to standard error. \
+\"audit\": {\"log\": \"denied\"} in the policy says which decisions leave a record. Where the policy has \
 \"tls\": \"inspected\", clients have to trust the certificate that `weir ca export` prints.
 
-Exit code: 0 stopped by Ctrl-C or SIGTERM; 1 Envoy did not start, or ended by itself; 2 a mistake in the policy or the
+Exit code: 0 stopped by Ctrl-C or SIGTERM; 1 Envoy did not start, or ended by itself; 2 a mistake in the policy or the \
 command line.";
 
 /// How often the file and Envoy are looked at.
@@ -52,7 +52,7 @@ pub(crate) struct Up {
     #[command(flatten)]
     policy: PolicyArgument,
     /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3128")]
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3128", value_parser = listener)]
     listen: SocketAddr,
     /// Private network or address that may be reached nevertheless; can be repeated
     #[arg(long, value_name = "CIDR", value_parser = network)]
@@ -81,6 +81,12 @@ impl Up {
             if document.policy.inspects() { Some(ca::folder(self.ca.as_deref()).ok_or(Exit::Mistake)?) } else { None };
         let (envoy, inspection) = self.start(document.json(), ca.as_deref(), &interrupt).map_err(|error| {
             mistake(&error);
+            if error.to_string().contains("Address already in use") {
+                words(format_args!(
+                    "  another program listens at {}; name another port: --listen ADDR:PORT, or 0 for a free one",
+                    self.listen
+                ));
+            }
             if error.is_mistake() { Exit::Mistake } else { Exit::Failure }
         })?;
         self.greet(&envoy, &document, inspection.as_ref(), &input.name);
@@ -129,6 +135,11 @@ impl Up {
         note_warnings(document, name);
         words(paint(FAINT, "  Ctrl-C stops it; a change of the file is applied immediately"));
     }
+}
+
+/// An address and a port.
+fn listener(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an address and a port, such as 127.0.0.1:3128".to_owned())
 }
 
 /// A proxy that runs.
@@ -200,8 +211,12 @@ fn print_line(line: &Line<'_>, json: bool) {
                     data(format_args!("{} {}", paint(FAINT, time_of_day()), record.line()));
                 }
             }
-            // What is wrong with a policy is reported where it was read.
-            None if entry.level == "critical" && entry.logger != "config" && entry.logger != "wasm" => {
+            // What is wrong with a policy is reported where it was read, what is wrong with Envoy's start by its error.
+            None if entry.level == "critical"
+                && entry.logger != "config"
+                && entry.logger != "wasm"
+                && !entry.message.contains("` initializing config") =>
+            {
                 words(format_args!("{} {}", paint(BAD, "envoy:"), entry.message));
             }
             None => {}

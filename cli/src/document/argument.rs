@@ -31,7 +31,10 @@ impl PolicyArgument {
     /// None was, which is reported.
     pub(crate) fn path(&self) -> Result<PathBuf, Exit> {
         named(self.policy.as_deref(), env::var_os(VARIABLE)).ok_or_else(|| {
-            mistake(format_args!("no policy is named: use --policy FILE, or set {VARIABLE} to a file"));
+            mistake(format_args!(
+                "no policy is named: use --policy FILE, or set {VARIABLE} to a file; `weir init` writes one to start \
+                 from"
+            ));
             Exit::Mistake
         })
     }

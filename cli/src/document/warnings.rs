@@ -1,11 +1,13 @@
 //! What a policy may say and its author hardly means: legal, and unwise, without effect, or wider
 //! than it looks. The plugin accepts all of it; these are words of `weir check` alone.
 
+use std::cmp::Reverse;
+
 use psl::Type;
 use weir_policy::{AuditLog, Detail, Layer, Limits, Mode, Pattern, Policy, Ports, Request};
 
 use super::shared_hosting::{self, Hit};
-use crate::console::terminal::shortened;
+use crate::console::terminal::{count, shortened};
 use crate::document::policy_file::{Document, Entry};
 
 /// One warning.
@@ -209,7 +211,8 @@ impl Found<'_> {
             }
             if !hits.is_empty() {
                 let message = format!(
-                    "the preset \"{}\" opens what anyone can publish or set up; put what is not needed on the denylist",
+                    "anyone can publish at {} of the preset \"{}\"; put what is not needed on the denylist",
+                    count(hits.len(), "host", "hosts"),
                     preset.name
                 );
                 self.note("shared-hosting", place, message, by_kind(&hits));
@@ -250,8 +253,8 @@ impl Found<'_> {
             self.note(
                 "tls-inspected",
                 "tls",
-                "Envoy has to inspect the TLS inside a tunnel, as inspecting-proxy.yaml does; forward-proxy.yaml refuses \
-                 such tunnels, and another proxy may pass them without checking what is inside",
+                "this needs an Envoy that inspects TLS: those of `weir run`, `weir up` and inspecting-proxy.yaml do; \
+                 forward-proxy.yaml refuses such tunnels, and another proxy may pass them without checking what is inside",
                 Vec::new(),
             );
         }
@@ -328,7 +331,7 @@ impl Found<'_> {
     }
 }
 
-/// The hosts on a line for each kind of thing that anyone can put there.
+/// The hosts on a line for each kind of thing that anyone can put there, the kinds with most hosts first.
 fn by_kind(hits: &[Hit]) -> Vec<String> {
     let mut kinds: Vec<(&str, Vec<&str>)> = Vec::new();
     for hit in hits {
@@ -337,6 +340,7 @@ fn by_kind(hits: &[Hit]) -> Vec<String> {
             None => kinds.push((hit.what, vec![&hit.host])),
         }
     }
+    kinds.sort_by_key(|(_, hosts)| Reverse(hosts.len()));
     kinds.iter().map(|(what, hosts)| format!("{what}: {}", hosts.join(", "))).collect()
 }
 

@@ -79,7 +79,10 @@ impl Builder {
                     }
                 }
                 Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                    self.refuse(at, "an alias is not read; write out what it stands for");
+                    self.refuse(
+                        at,
+                        "an alias is not read; put a pattern that begins with * in quotes, or write out what the alias stands for",
+                    );
                     self.take(Node { at, content: Content::null() })?;
                 }
                 Event::Scalar(text, style, ..) => self.scalar(text, style, at)?,

@@ -62,8 +62,8 @@ fn what_says_something_elsewhere_is_refused() {
         faults("a: &x [1]\nb: *x\nc: *y\n"),
         [
             "1:7 a: an anchor is not read; write the value out where it is meant",
-            "2:4 b: an alias is not read; write out what it stands for",
-            "3:4 c: an alias is not read; write out what it stands for",
+            "2:4 b: an alias is not read; put a pattern that begins with * in quotes, or write out what the alias stands for",
+            "3:4 c: an alias is not read; put a pattern that begins with * in quotes, or write out what the alias stands for",
         ]
     );
     assert_eq!(faults("a:\n  <<: {b: 1}\n"), ["2:3 a.<<: a merge key is not read; write the fields out"]);

@@ -12,7 +12,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Issuer(#[from] weir_issuer::Error),
     /// The private files of this proxy.
-    #[error("{tried}: {source}")]
+    #[error("{tried} failed: {source}")]
     Files {
         /// What was tried.
         tried: &'static str,

@@ -81,17 +81,28 @@ fn what_a_preset_opens_is_a_note_and_fails_nothing() {
     let preset = r#"{"internet_access": "on", "allowlist": {"preset": "rust"}}"#;
     let ran = run(&["check", "--strict", "-"], preset);
     assert_eq!(ran.code, Some(0));
-    assert!(
-        ran.stderr.starts_with("<stdin>:1:41: note: allowlist.preset: the preset \"rust\" opens"),
-        "{}",
-        ran.stderr
-    );
+    let note = "<stdin>:1:41: note: allowlist.preset: anyone can publish at 2 hosts of the preset \"rust\"";
+    assert!(ran.stderr.starts_with(note), "{}", ran.stderr);
     let file = &run(&["check", "--json", "-"], preset).json()["files"][0];
     assert_eq!((file["warnings"].as_array().unwrap().len(), &file["notes"][0]["code"]), (0, &"shared-hosting".into()));
     let own = r#"{"internet_access": "on", "allowlist": {"domains": ["crates.io"]}}"#;
     let ran = run(&["check", "--strict", "-"], own);
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains(" warning: allowlist.domains[0]: \"crates.io\" opens"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_note_is_short_in_words_and_whole_in_json() {
+    let policy = r#"{"internet_access": "on", "allowlist": {"preset": "common-dependencies"}}"#;
+    let told = run(&["check", "-"], policy).stderr;
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 5, "{told}");
+    assert!(lines[1].starts_with("    anyone's packages: "), "{told}");
+    let file = &run(&["check", "--json", "-"], policy).json()["files"][0];
+    let kinds = file["notes"][0]["particulars"].as_array().unwrap();
+    assert_eq!(lines[4], format!("    and {} kinds more: weir check --json lists them all", kinds.len() - 3));
+    let all: Vec<&str> = kinds.iter().map(|kind| kind.as_str().unwrap()).collect();
+    assert!(all.contains(&"anyone's texts: paste.ubuntu.com"), "{all:?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The pages of the repository: their links lead somewhere, the commands, flags, recipes and files that they name exist,
-//! and their lines fit. Whether a page is true is another matter; nothing here reads prose.
+//! The pages of the repository: their links resolve, the commands, flags, recipes and files that they name exist, and
+//! their lines fit. These tests do not check the prose.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -142,7 +142,7 @@ fn every_line_fits() {
 struct Page {
     file: PathBuf,
     prose: Vec<String>,
-    /// Each line of a block, and whether somebody types it: a line of a shell block, or one behind a prompt.
+    /// Each line of a block, and whether it is typed: a line of a shell block, or one after a prompt.
     code: Vec<(String, bool)>,
 }
 
@@ -155,7 +155,7 @@ impl Page {
             if let Some(language) = bare.strip_prefix("```") {
                 block = if block.is_none() { Some(language) } else { None };
             } else if let Some(language) = block {
-                // What a console prints is no command, even if it begins with the name of one.
+                // A console's output is not a command, even if it begins with the name of one.
                 match bare.strip_prefix("$ ") {
                     Some(typed) => code.push((typed.to_owned(), true)),
                     None if language == "console" => {}
@@ -203,7 +203,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// What stands between backquotes.
+/// The text between backquotes.
 fn code_spans(line: &str) -> Vec<String> {
     line.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -218,7 +218,7 @@ fn links(line: &str) -> Vec<String> {
     line.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()
 }
 
-/// What GitHub makes of a page's headings: lower case, spaces as hyphens, no punctuation.
+/// GitHub's anchors of a page's headings: lower case, spaces as hyphens, no punctuation.
 fn anchors(page: &Page) -> BTreeSet<String> {
     let headings = page.prose.iter().filter(|line| line.starts_with('#'));
     headings
@@ -229,8 +229,8 @@ fn anchors(page: &Page) -> BTreeSet<String> {
         .collect()
 }
 
-/// The words after `weir` where a line calls it. In what somebody types it may come later, after `setpriv` for
-/// example; elsewhere the line has to begin with it.
+/// The words after `weir` if a line calls it. In a typed line it may come later, after `setpriv` for example; elsewhere
+/// the line has to begin with it.
 fn command(line: &str, typed: bool) -> Option<Vec<String>> {
     let line = line.replace("cargo run -q -- ", "weir ").replace("cargo run -- ", "weir ");
     let line = line.split('#').next().unwrap_or_default();

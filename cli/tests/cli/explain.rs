@@ -92,7 +92,7 @@ fn exit_codes_and_reasons() {
     }
 }
 
-/// A request of the tables as arguments; `None` where it cannot be written as such.
+/// A request of the tables as arguments; `None` if it cannot be written so.
 fn arguments(request: &weir_cases::RequestCase) -> Option<Vec<String>> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok().filter(|text| !text.contains('\0'));
     let (method, authority) = (text(request.method())?, text(request.authority()?)?);
@@ -156,8 +156,8 @@ fn tls_passthrough_is_decided_as_the_plugin_decides_it() {
     for group in weir_cases::tls() {
         let policy = group.policy.to_string();
         for case in &group.cases {
-            // A port that nobody can tell and a name that is no argument cannot be written here; an address is never sent
-            // as a name, so that explain takes it for one that has none.
+            // Arguments cannot express an unknown port or a name that is not UTF-8; a client never sends an address as
+            // a name, so explain treats it as a connection without one.
             let Ok(name) = str::from_utf8(&case.server_name) else { continue };
             let is_address = name.parse::<std::net::Ipv4Addr>().is_ok();
             if case.port == 0 || name.contains('\0') || is_address || name.starts_with('[') {

@@ -39,7 +39,7 @@ fn a_policy_becomes_a_resource_and_a_mistake_becomes_none() {
     let bytes = fs::read(&out).unwrap();
     assert_eq!(policy(&bytes), ON);
     assert_eq!(config(&bytes)["vm_config"]["code"]["local"]["filename"], "/opt/weir.wasm");
-    // The other face has the same plugin and policy under its own name.
+    // The network filter has the same plugin and policy under its own name.
     let tls = fs::read(folder.0.join("filter-tls.yaml")).unwrap();
     assert_eq!(config(&tls), config(&bytes));
     let kind =
@@ -70,7 +70,7 @@ fn the_file_is_followed_however_it_is_saved() {
         .spawn()
         .unwrap();
     let said = lines(child.stderr.take().unwrap());
-    // There is none at first, then one with a mistake: neither ends it, nor writes anything.
+    // At first there is no policy, then an invalid one: neither stops the command, and neither writes anything.
     let path = folder.write("policy.json", MISTAKE);
     wait(&said, "no policy was put in force", LIMIT);
     assert!(!out.exists());
@@ -82,7 +82,7 @@ fn the_file_is_followed_however_it_is_saved() {
     fs::rename(folder.write("beside", &other), &path).unwrap();
     wait(&said, "allowlist: + example.org", LIMIT);
     assert_eq!(policy(&fs::read(&out).unwrap()), other);
-    // A mistake once more: what is in force stays.
+    // Another invalid policy: the one in force stays.
     fs::write(&path, MISTAKE).unwrap();
     wait(&said, "the policy stays as it was", LIMIT);
     assert_eq!(policy(&fs::read(&out).unwrap()), other);

@@ -107,7 +107,8 @@ fn no_policy_comes_from_the_current_folder() {
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
         assert_eq!(
-            told, "error: no policy is named: use --policy FILE, or set WEIR_POLICY to a file\n",
+            told,
+            "error: no policy is named: use --policy FILE, or set WEIR_POLICY to a file; `weir init` writes one to start from\n",
             "{arguments:?}"
         );
     }

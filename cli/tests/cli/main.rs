@@ -1,5 +1,4 @@
-//! The binary as its users meet it: exit codes, standard output, standard error. Nothing here looks
-//! inside.
+//! The binary as its users see it: exit codes, standard output, standard error. These tests use nothing internal.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
@@ -28,8 +27,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The binary, without colour and without what a developer's environment may hold. Nor does it ignore a signal because
-/// whoever started this test did: `nohup` ignores one, a shell's `&` two more, and children inherit that.
+/// The binary, without colour and without a developer's environment. It also resets ignored signals, which children
+/// inherit: `nohup` ignores one, a shell's `&` two more.
 fn weir() -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=HUP,INT,QUIT,TERM", env!("CARGO_BIN_EXE_weir")]);
@@ -48,12 +47,12 @@ fn run(arguments: &[&str], stdin: &str) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .expect("weir starts");
-    // It may end before it has read everything.
+    // It may exit before it has read everything.
     let _ = child.stdin.take().expect("a pipe").write_all(stdin.as_bytes());
     Ran::from(child.wait_with_output().expect("weir ends"))
 }
 
-/// How it ended.
+/// Its exit.
 #[derive(Debug)]
 struct Ran {
     code: Option<i32>,

@@ -320,7 +320,7 @@ fn what_it_did_not_write_stays() {
     assert_ne!(index, another);
 
     for (name, files, expected) in [
-        ("work", &[("notes.txt", "mine")][..], "\"notes.txt\", which is no part of an image layout"),
+        ("work", &[("notes.txt", "mine")][..], "\"notes.txt\", which is not part of an image layout"),
         ("part", &[("index.json", &index)], "has no \"oci-layout\""),
         ("more", &[("oci-layout", "{}"), ("index.json", &index), ("notes", "mine")], "\"notes\""),
         ("broken", &[("oci-layout", "{}"), ("index.json", "[")], "has an index.json that is none"),
@@ -342,7 +342,7 @@ fn what_it_did_not_write_stays() {
     fs::write(&file, "mine").unwrap();
     let ran = package(&folder, "b", &file);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("is no folder"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is not a folder"), "{}", ran.stderr);
     assert_eq!(fs::read(&file).unwrap(), b"mine");
 }
 
@@ -354,7 +354,7 @@ fn what_cannot_be_packaged_is_told() {
     let text = folder.write("text.wasm", "(module)");
     let ran = run(&["package", "--module", &text, "--output", dir_text], "");
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("text.wasm is no WebAssembly module"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("text.wasm is not a WebAssembly module"), "{}", ran.stderr);
     let ran = run(&["package", "--module", "/nowhere/weir.wasm", "--output", dir_text], "");
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("cannot read the plugin /nowhere/weir.wasm: "), "{}", ran.stderr);

@@ -1,4 +1,4 @@
-//! What the system knows of processes that the binary started.
+//! Processes that the binary started, as the system reports them.
 
 use std::fs;
 use std::process::{Child, Command};

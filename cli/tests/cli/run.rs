@@ -1,4 +1,4 @@
-//! `weir run`, in a real Envoy: what the command sees, how it ends, and what is told of it.
+//! `weir run`, with a real Envoy: what the command sees, how it ends, and what is reported about it.
 //!
 //! The origin is an address of this machine which the policy and `--allow-upstream` name. It is not 127.0.0.1, which clients
 //! reach without a proxy.
@@ -27,7 +27,7 @@ use super::{Folder, Ran, run as weir_with, weir};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// An origin at 127.0.0.2 that answers everything with 204, and the first lines of what it got.
+/// An origin at 127.0.0.2 that answers everything with 204, and the request lines that it received.
 struct Origin {
     address: SocketAddr,
     received: Arc<Mutex<Vec<String>>>,
@@ -84,7 +84,7 @@ fn shell(folder: &Folder, policy: &str, arguments: &[&str], script: &str) -> Ran
     Ran::from(run(folder, policy, arguments).args(["--", "sh", "-c", script]).output().unwrap())
 }
 
-/// What the private folders left behind.
+/// The private folders that remain.
 fn left_over(folder: &Folder) -> usize {
     fs::read_dir(folder.0.join("temporary")).unwrap().count()
 }
@@ -121,14 +121,14 @@ fn the_command_has_the_internet_of_the_policy_and_its_end_is_told() {
     assert_eq!(origin.received(), ["GET /a HTTP/1.1"]);
     assert!(ran.stderr.contains("weir: 1 request allowed (1 host), 3 denied"), "{}", ran.stderr);
     assert!(ran.stderr.contains(r#"add "=refused.example" to allowlist.domains"#), "{}", ran.stderr);
-    // The policy restricts methods and does not have tunnels looked into.
+    // The policy restricts methods and does not inspect tunnels.
     assert!(ran.stderr.contains("write \"tls\": \"inspected\" into the policy"), "{}", ran.stderr);
     let summary: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
     assert_eq!(summary["denied"], serde_json::json!({"domain-not-allowed": 2, "method-not-allowed": 1}));
     assert_eq!(summary["most_denied"][0]["host"], "refused.example");
     assert_eq!(summary["most_denied"][0]["times"], 2);
 
-    // What was suggested is accepted, and does what it says.
+    // The suggestion is accepted, and does what it says.
     let mut changed: serde_json::Value = serde_json::from_str(&policy).unwrap();
     for denied in summary["most_denied"].as_array().unwrap() {
         changed["allowlist"]["domains"].as_array_mut().unwrap().push(denied["change"].clone());
@@ -186,7 +186,7 @@ fn what_the_caller_had_set_is_overridden() {
     let port = proxy.rsplit(':').next().unwrap();
     assert!(value("JAVA_TOOL_OPTIONS").starts_with("-Xmx1g -Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort="));
     assert!(value("JAVA_TOOL_OPTIONS").contains(&format!("-Dhttps.proxyPort={port}")));
-    // Nothing looks into TLS, so nothing new is to be trusted.
+    // TLS is not inspected, so there is no new CA to trust.
     assert_eq!(value("SSL_CERT_FILE"), "/mine.pem");
 }
 
@@ -242,12 +242,12 @@ fn the_standard_streams_are_the_commands() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "e\n");
 }
 
-/// A command that runs until something ends it, and the file by which it says what comes to it.
+/// A command that runs until it is stopped, and the file in which it reports the signals it gets.
 fn lasting(folder: &Folder, arguments: &[&str], script: &str) -> (std::process::Child, u32) {
     begun(folder, "{}", arguments, &format!("{script} touch $READY; while :; do sleep 0.1; done"))
 }
 
-/// A command that has begun, which its script says by `touch $READY`, and its Envoy.
+/// A command that has started, which its script reports by `touch $READY`, and its Envoy.
 fn begun(folder: &Folder, policy: &str, arguments: &[&str], script: &str) -> (std::process::Child, u32) {
     let ready = folder.0.join("ready");
     let child = run(folder, policy, arguments)
@@ -311,7 +311,8 @@ fn when_envoy_dies_the_command_has_no_way_out_and_it_is_told() {
     assert_eq!(left_over(&folder), 0);
 }
 
-/// On a busy machine both may be over before anybody looks: stopped, `weir` sees the two ends at once.
+/// On a busy machine both may exit before `weir` checks: while it is stopped, both do, and it then sees both exits
+/// together.
 #[test]
 fn an_envoy_that_dies_shortly_before_the_command_ends_is_told_of() {
     let folder = Folder::new();

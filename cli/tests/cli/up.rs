@@ -1,4 +1,4 @@
-//! `weir up`, in a real Envoy: the policy follows its file, and nothing is left behind.
+//! `weir up`, with a real Envoy: the policy follows its file, and nothing is left behind.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -186,14 +186,14 @@ fn the_policy_follows_its_file_and_nothing_is_left_behind() {
     up.wait_for("allowlist: + 127.0.0.1");
     assert_eq!(up.status_of(&origin), 204);
 
-    // A mistake changes nothing.
+    // An invalid policy changes nothing.
     fs::write(&policy, on.replace("\"ports\"", "\"prots\"")).unwrap();
     let mistake = up.wait_for("policy: prots: unknown field");
     assert!(mistake.starts_with(&format!("{policy}:1:27: ")), "{mistake}");
     up.wait_for("the policy stays as it was");
     assert_eq!(up.status_of(&origin), 204);
 
-    // By rename, as editors do, with what only looks different first.
+    // By rename, as editors do, first with a change of format only.
     folder.write("beside", &on.replace(", ", ",\n "));
     fs::rename(folder.0.join("beside"), &policy).unwrap();
     up.wait_for("decides as before");
@@ -223,7 +223,7 @@ fn records_are_json_on_request_and_sigterm_ends_it_too() {
     assert_eq!(up.status_of("http://example.com/"), 403);
     let record: serde_json::Value = serde_json::from_str(&wait(&up.stdout, "decision", LIMIT)).unwrap();
     assert_eq!((&record["decision"], &record["reason"]), (&"deny".into(), &"access-off".into()));
-    // A second one, of whoever is in a hurry, does not keep it from cleaning up.
+    // A second Ctrl-C, of an impatient user, does not prevent the cleanup.
     up.signal("-TERM");
     up.signal("-TERM");
     assert_eq!(up.code(), Some(0));

@@ -1,5 +1,5 @@
-//! A small internet: a network namespace in which public names lead to an origin of ours, with certificates that the
-//! system of that namespace trusts. `weir run` inside it is the real one, with nothing changed for tests.
+//! A small internet: a network namespace in which public names lead to a local origin, with certificates that this
+//! namespace's system trusts. `weir run` inside it is unchanged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,10 +23,10 @@ const NAMES: [&str; 9] = [
     "example.com",
 ];
 
-/// The system's places that a namespace gets its own of.
+/// The system files that the namespace replaces.
 const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// What is needed beside a shell: without it the test says what is missing and fails.
+/// The tools needed besides a shell: without them the test reports what is missing and fails.
 const SETUP: &str = r#"
 set -eu
 ip link set lo up
@@ -40,12 +40,12 @@ for _ in $(seq 100); do [ -e "$INTERNET/ready" ] && break; sleep 0.1; done
 cd "$INTERNET/home"
 "#;
 
-/// See the module. It is gone when this is dropped.
+/// A small internet, removed when this is dropped.
 pub(crate) struct Internet {
     folder: TempDir,
 }
 
-/// What came of a script.
+/// The result of a script.
 pub(crate) struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
@@ -55,7 +55,7 @@ pub(crate) struct Ran {
 }
 
 impl Internet {
-    /// With this policy in `$POLICY`.
+    /// Starts one with this policy in `$POLICY`.
     pub(crate) fn new(policy: &str) -> Internet {
         let folder = tempfile::tempdir().expect("a folder");
         let internet = Internet { folder };
@@ -72,7 +72,7 @@ impl Internet {
         internet
     }
 
-    /// A file of this internet: its home is `home`.
+    /// A file of this internet; `home` is its home folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -84,7 +84,7 @@ impl Internet {
             env!("CARGO_BIN_EXE_weir"),
             self.path("policy.json").display()
         );
-        // Found outside: neither a home nor a network is inside.
+        // Found outside, because inside there is neither a home nor a network.
         let binary = Binary::find().expect("Envoy");
         let output: Output = Command::new("unshare")
             .args(["--user", "--map-root-user", "--mount", "--net", "--", "bash", "-c"])
@@ -156,7 +156,7 @@ pub(crate) fn python_with(packages: &[&str]) -> PathBuf {
     python
 }
 
-/// Whether everything is here that a test needs beside this repository; says what is not.
+/// Whether this machine has everything that a test needs besides this repository; reports what is missing.
 pub(crate) fn has(tools: &[&str]) -> bool {
     let runs = |tool: &str, arguments: &[&str]| {
         Command::new(tool).args(arguments).output().is_ok_and(|output| output.status.success())

@@ -1,7 +1,7 @@
-//! Real clients through `weir run`: what they fetch gets through, what they send does not.
+//! Real clients through `weir run`: downloads pass, uploads do not.
 //!
-//! Each runs in a network namespace of its own (`internet.rs`), in which public names lead to a local https origin.
-//! Nothing of `weir run` differs from what a user starts.
+//! Each runs in its own network namespace (`internet.rs`), in which public names lead to a local https origin. `weir
+//! run` is what a user starts, unchanged.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
@@ -42,7 +42,7 @@ impl Ran {
         self
     }
 
-    /// Whatever a client did, what is not read-only did not reach the origin.
+    /// Whatever the client did, only read-only requests reached the origin.
     #[track_caller]
     fn origin_was_only_read(&self) {
         let read_only = |request: &&String| ["GET ", "HEAD ", "OPTIONS "].iter().any(|it| request.starts_with(it));
@@ -82,8 +82,8 @@ fn curl_over_http1_and_http2() {
     }
 }
 
-/// curl before 8 may take an answer that comes before its body is sent for an error of HTTP/2 (exit 92). The request is
-/// refused in any case.
+/// curl before 8 may treat an answer before the end of its body as an HTTP/2 error (exit 92). The request is refused in
+/// any case.
 #[test]
 fn curl_with_a_body() {
     if !internet::has(&["curl", "python3"]) {
@@ -178,7 +178,7 @@ fn git_clones_and_cannot_push() {
     );
     ran.succeeded().printed("hello from the repository").printed("push: exit");
     ran.origin_received("POST github.com/weir/hello.git/git-upload-pack");
-    // What it asks for beforehand is a GET; the push itself did not arrive.
+    // Its first request is a GET; the push itself did not arrive.
     assert!(!ran.received.iter().any(|it| it.starts_with("POST ") && it.contains("receive-pack")), "{ran}");
 }
 
@@ -202,9 +202,10 @@ fn node_fetch() {
             const refused = await fetch(`https://github.com/upload`, { method: `POST`, body: `secret` });
             console.log(refused.status, (await refused.json()).reason);
         })()'");
-    // Node obeys proxy variables from version 24 on (NODE_USE_ENV_PROXY). Before, it goes straight out, where nothing is.
+    // Node uses proxy variables from version 24 on (NODE_USE_ENV_PROXY). Older ones connect directly, which leads
+    // nowhere.
     if ran.stderr.contains("fetch failed") {
-        // Not `skipped`: what this Node does instead is tested here.
+        // Not `skipped`: this tests what the older Node does instead.
         eprintln!("this Node's fetch knows no proxy (Node 24 or later does); npm is tested all the same");
         ran.origin_was_only_read();
         return;

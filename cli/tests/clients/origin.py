@@ -183,7 +183,7 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request, address):
-        # A client that goes away, or a handshake that fails, is part of the tests.
+        # Disconnecting clients and failing handshakes are part of the tests.
         pass
 
 
@@ -192,7 +192,7 @@ def main():
     server = Server(("127.0.0.2", 443), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE, KEY)
-    # The handshake belongs to the connection's own thread: one that stalls must not stop the others.
+    # The handshake runs on the connection's own thread: a stalled one must not block the others.
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     open(os.path.join(FOLDER, "received"), "w").close()
     open(os.path.join(FOLDER, "ready"), "w").close()

@@ -27,9 +27,16 @@ pub(crate) struct Made {
 
 /// Why a file cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
+    /// A file could not be read or written.
     #[error("{path}: {error}")]
-    File { path: PathBuf, error: io::Error },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A part of that name has a mistake.
     #[error("envoy/parts/{0}: {1:#}")]
     Template(String, minijinja::Error),
 }

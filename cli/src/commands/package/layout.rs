@@ -82,7 +82,7 @@ fn check(folder: &Path, title: &str) -> Result<(), Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return foreign("is no folder".into()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return foreign("is not a folder".into()),
         Err(error) => return Err(io_error("reading", folder)(error)),
     };
     let mut names = Vec::new();
@@ -95,7 +95,7 @@ fn check(folder: &Path, title: &str) -> Result<(), Error> {
         return Ok(());
     }
     if let Some(other) = names.iter().find(|name| ![LAYOUT, INDEX, BLOBS].contains(&name.as_str())) {
-        return foreign(format!("holds {other:?}, which is no part of an image layout"));
+        return foreign(format!("holds {other:?}, which is not part of an image layout"));
     }
     if !names.iter().any(|name| name == LAYOUT) {
         return foreign(format!("has no {LAYOUT:?}"));

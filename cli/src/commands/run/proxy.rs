@@ -92,7 +92,7 @@ impl Inspected {
             let envoy = launch.start();
             (envoy, written.join().unwrap_or_else(|_| Err(io::Error::other("they were not written"))))
         });
-        let trust = trust.map_err(Error::files("the files of this run"))?;
+        let trust = trust.map_err(Error::files("writing the CA bundle of this run"))?;
         Ok((envoy?, Inspected { trust, inspection }))
     }
 }

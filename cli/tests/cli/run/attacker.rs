@@ -1,4 +1,4 @@
-//! What tries to get out, as the command of `weir run --isolate`.
+//! The attacker that tries to get out, as the command of `weir run --isolate`.
 
 use std::env;
 use std::fs;
@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Where the attacker finds what it attacks, one `name=value` a line.
+/// The file with the attacker's targets, one `name=value` a line.
 pub(super) const TARGETS: &str = "WEIR_TEST_TARGETS";
 /// The network namespace of the test, as /proc names it.
 pub(super) const HOST_NETWORK: &str = "WEIR_TEST_HOST_NET";
 
-/// No test: the command of the tests of `isolate`. It tries every way out and prints what came of each.
+/// Not a test but the command of `isolate`'s tests. It tries every way out and prints the result of each.
 #[test]
 #[ignore = "run by the tests of isolate, inside of weir run"]
 fn attacker() {
@@ -67,7 +67,7 @@ fn attacker() {
             text(fs::read(&file).and_then(|content| fs::write(&file, content)))
         }),
     );
-    // Envoy reads whatever comes, also when it comes from a folder that is made anew.
+    // Envoy reads any new file, even from a recreated folder.
     let parent = std::os::unix::process::parent_id();
     // Of process 1 outside, and of the parent, which is the init or weir.
     say(
@@ -101,7 +101,7 @@ fn attacker() {
         command(&["unshare", "-Urn", "bash", "-c", "echo > /dev/tcp/192.0.2.1/80"]).and(isolated()),
     );
     let temporary = target("temporary").unwrap();
-    // With every right in a namespace of its own: what is covered stays covered.
+    // With every capability in a new namespace: covered folders stay covered.
     let uncover = "for d in $0/weir-envoy-*; do umount \"$d\"; mount --bind $0 /mnt; done 2>/dev/null; ls $0/*/filter.json /mnt/*/filter.json";
     say("what is covered", command(&["unshare", "-Urm", "sh", "-c", uncover, &temporary]).and(isolated()));
     say("vsock", socket(40));
@@ -111,7 +111,7 @@ fn attacker() {
     say("weir's processes", other_processes());
 }
 
-/// What proves nothing where the command is not isolated at all.
+/// Attacks that prove nothing if the command is not isolated.
 fn isolated() -> Result<(), String> {
     let own = fs::read_link("/proc/self/ns/net").unwrap();
     if own.as_os_str().to_string_lossy() == env::var(HOST_NETWORK).unwrap() { Err("not asked".into()) } else { Ok(()) }
@@ -137,7 +137,7 @@ fn ask(server: &str) -> Result<(), String> {
     text(ask())
 }
 
-/// Envoy's private folder, where there is anything in it.
+/// Envoy's private folder, if it is not empty.
 fn private_folder(temporary: &Path) -> Option<PathBuf> {
     let mut folders = fs::read_dir(temporary).ok()?.flatten().map(|entry| entry.path());
     folders.find(|folder| folder.join("filter.json").exists())
@@ -152,7 +152,7 @@ fn command(arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Tries the network of every process that can be seen.
+/// Tries the network of every visible process.
 fn enter_networks() -> Result<(), String> {
     isolated()?;
     let own = fs::read_link("/proc/self/ns/net").unwrap();
@@ -172,10 +172,10 @@ fn enter_networks() -> Result<(), String> {
     Err(refused)
 }
 
-/// Disks and memory, which user 0 may open without any capability.
+/// Disks and memory, which user 0 may open without capabilities.
 fn reach_devices() -> Result<(), String> {
     isolated()?;
-    // Not net/tun, which udev opens to everybody: what it makes is in the network of whoever opens it.
+    // Not net/tun, which every user may open: its device is in the network of the process that opens it.
     for name in ["mem", "kmsg", "vda", "sda", "nvme0n1", "vsock"] {
         if fs::OpenOptions::new().write(true).open(Path::new("/dev").join(name)).is_ok() {
             return Ok(());
@@ -210,7 +210,7 @@ fn socket(family: i32) -> Result<(), String> {
     Ok(())
 }
 
-/// What this process was given beyond the standard streams.
+/// The descriptors that this process inherited beyond the standard streams.
 fn open_descriptors() -> Result<(), String> {
     let found: Vec<_> = fs::read_dir("/proc/self/fd")
         .unwrap()
@@ -221,7 +221,7 @@ fn open_descriptors() -> Result<(), String> {
     if found.is_empty() { Err("none".into()) } else { Ok(()) }
 }
 
-/// Whether a process can be seen and traced that is none of the command's.
+/// Whether this process can see and trace one that does not belong to the command.
 fn other_processes() -> Result<(), String> {
     isolated()?;
     let mut names = Vec::new();

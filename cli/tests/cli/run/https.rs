@@ -1,6 +1,6 @@
-//! TLS that is looked into, with curl and what else is here, and an origin that has a name of its own.
+//! TLS inspection, with curl and the other clients of this machine, and an origin with its own name.
 //!
-//! The name is in an /etc/hosts that only this test's mount namespace sees; nothing of the product is told of it.
+//! The name is in an /etc/hosts that only this test's mount namespace sees; the product itself is unchanged.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ fn inspected(folder: &Folder, origin: &StandIn, policy: &str, arguments: &[&str]
     let roots = folder.write("roots.pem", origin.ca_pem().unwrap());
     let weir = run(folder, policy, &[&["--roots", &roots], arguments].concat());
     let mut command = Command::new("unshare");
-    // Root keeps what it has; another user becomes root of a namespace, which is enough for a mount.
+    // Root stays as it is; another user becomes root of a namespace, which is enough for a mount.
     let own = fs::read_to_string("/proc/self/status").unwrap().contains("CapEff:\t0000000000000000");
     command.arg(if own { "-Urm" } else { "-m" });
     command.args(["sh", "-c", "mount --bind \"$0\" /etc/hosts || exit; exec \"$@\"", &hosts]);
@@ -68,7 +68,7 @@ fn methods_are_kept_inside_tunnels_and_clients_trust_the_proxy() {
     }
 }
 
-/// Each of these is told of the CA by another variable. Python's urllib asks for the end of the connection, too.
+/// Each of these finds the CA by another variable. Python's urllib also requests `connection: close`.
 #[test]
 fn common_clients_need_no_options() {
     let (folder, origin) = (Folder::new(), StandIn::with_tls().unwrap());
@@ -114,7 +114,7 @@ fn common_clients_need_no_options() {
 #[test]
 fn another_name_inside_a_tunnel_is_cut_and_told() {
     let (folder, origin) = (Folder::new(), StandIn::with_tls().unwrap());
-    // The tunnel is origin.example's, and the hello says pinned.example.
+    // The tunnel is for origin.example, but the ClientHello names pinned.example.
     let script = "curl -sS -o /dev/null --connect-to pinned.example::origin.example: $PINNED/ ; \
         curl -sS -o /dev/null -H 'host: pinned.example' -w '%{http_code}\\n' $URL/fronted";
     let Some(ran) = inspected(&folder, &origin, POLICY, &[], script) else { return };

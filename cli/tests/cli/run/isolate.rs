@@ -1,7 +1,7 @@
-//! `--isolate`, attacked from inside. Every attack is made without it too, where each has to succeed: an attack that cannot
-//! work shows nothing.
+//! `--isolate`, attacked from inside. Every attack also runs without it and must then succeed: an attack that cannot
+//! work proves nothing.
 //!
-//! The attacker, in a file of its own, is this test binary, run by `weir run` as the command.
+//! The attacker (`attacker.rs`) is this test binary, which `weir run` runs as the command.
 
 use std::env;
 use std::fs;
@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::attacker::{HOST_NETWORK, TARGETS};
 use super::{Folder, Origin, Ran, policy, run, shell, status};
 
-/// What is out of reach for the command, and counts who reached it.
+/// The targets that the command must not reach, with counts of the connections that they got.
 struct Outside {
     reached: Arc<AtomicU32>,
     targets: String,
@@ -38,7 +38,7 @@ impl Outside {
             add(name, &listener.local_addr().unwrap().to_string());
             count(&reached, move || listener.accept().is_ok());
         }
-        // 53 where it is free; a port is a port to a network without a way out.
+        // Port 53 if it is free; any port will do in a network without a way out.
         let udp = UdpSocket::bind((public.as_str(), 53)).or_else(|_| UdpSocket::bind((public.as_str(), 0))).unwrap();
         add("udp", &udp.local_addr().unwrap().to_string());
         count(&reached, move || {
@@ -62,7 +62,7 @@ impl Outside {
     }
 
     fn reached(&self) -> u32 {
-        // What was sent may still be on its way.
+        // Datagrams may still be on their way.
         thread::sleep(Duration::from_millis(200));
         self.reached.swap(0, Ordering::SeqCst)
     }
@@ -77,19 +77,19 @@ fn count(reached: &Arc<AtomicU32>, came: impl Fn() -> bool + Send + 'static) {
     });
 }
 
-/// The address of this machine in its network; loopback where it has none.
+/// The address of this machine in its network; loopback if it has none.
 fn own_address() -> String {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    // Nothing is sent: this asks the routing table.
+    // This sends nothing: it only queries the routing table.
     let _ = socket.connect("192.0.2.1:53");
     let address = socket.local_addr().unwrap().ip();
     if address.is_unspecified() { "127.0.0.3".to_owned() } else { address.to_string() }
 }
 
-/// Makes every attack and returns what came of each: `out` or a reason.
+/// Runs every attack and returns the result of each: `out` or a reason.
 fn attack(folder: &Folder, outside: &Outside, before: &[&str], arguments: &[&str]) -> Vec<(String, String)> {
     let weir = run(folder, &policy(""), arguments);
-    // With a connection that is open already.
+    // With an open connection.
     let mut command = Command::new("bash");
     let port = outside.targets.lines().find_map(|line| line.strip_prefix("inherited=")).unwrap();
     command.args(["-c", &format!("exec 9<>/dev/tcp/127.0.0.1/{port}; exec \"$@\""), "bash"]);
@@ -122,7 +122,7 @@ fn out(came: &[(String, String)]) -> Vec<&str> {
     came.iter().filter(|(_, outcome)| outcome == "out").map(|(attack, _)| attack.as_str()).collect()
 }
 
-/// Whether this kernel lets this user isolate at all; says so where not.
+/// Whether this kernel lets this user isolate; reports it if not.
 fn is_possible() -> bool {
     let folder = Folder::new();
     let ran = shell(&folder, "{}", &["--isolate"], "exit 33");
@@ -137,7 +137,7 @@ fn nothing_leads_out() {
     let folder = Folder::new();
     let outside = Outside::start(&folder);
     let free = attack(&folder, &outside, &[], &[]);
-    // What is about namespaces proves nothing without them, and what is about the kernel needs root.
+    // Attacks on namespaces prove nothing without them, and those on the kernel need root.
     for expected in
         ["loopback", "address", "udp", "abstract", "socket", "admin", "policy", "parent", "an open descriptor"]
     {
@@ -156,7 +156,7 @@ fn nothing_leads_out() {
 fn nothing_leads_out_of_a_user_namespace_either() {
     let folder = Folder::new();
     let outside = Outside::start(&folder);
-    // What a container's root or an ordinary user has.
+    // The capabilities of a container's root or of an ordinary user.
     let setpriv = ["setpriv", "--bounding-set", "-all,+dac_override,+setfcap", "--inh-caps", "-all"];
     let probe = Command::new("setpriv").args(["--bounding-set", "-all,+setfcap", "unshare", "-Urn", "true"]).status();
     if !probe.is_ok_and(|status| status.success()) {
@@ -168,7 +168,7 @@ fn nothing_leads_out_of_a_user_namespace_either() {
     assert_eq!(outside.reached(), 0);
 }
 
-/// User 0 keeps over an exec what others lose, so the others are tried too.
+/// User 0 keeps capabilities over an exec that others lose, so the tests try the others too.
 #[test]
 fn an_ordinary_user_is_isolated_as_well() {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
@@ -236,7 +236,7 @@ fn inside_all_is_as_without_it() {
     let script = [
         status(&format!("http://{}/", origin.address)),
         status("http://refused.example/"),
-        // Its own servers, by its own loopback.
+        // Its own servers, through its own loopback.
         "test -w /dev/null && test -w /dev/shm && test -d /proc/$$ && echo devices;".to_owned(),
         "exit 21".to_owned(),
     ];
@@ -248,7 +248,7 @@ fn inside_all_is_as_without_it() {
     assert_eq!(code(&["sh", "-c", "kill -KILL $$"]), Some(137));
     assert_eq!(code(&["/nowhere/command"]), Some(127));
     assert_eq!(code(&[&folder.write("no-program", "")]), Some(126));
-    // A process that stays behind ends with the command.
+    // A background process ends with the command.
     assert_eq!(code(&["sh", "-c", "setsid sleep 4321 & exit 3"]), Some(3));
     let sleeping = Command::new("pgrep").args(["-f", "^sleep 4321"]).output().unwrap();
     assert!(sleeping.stdout.is_empty());
@@ -263,7 +263,7 @@ fn signals_reach_an_isolated_command_and_its_end_is_weirs() {
     let (child, _) = super::lasting(&folder, &["--isolate"], "trap 'exit 17' TERM;");
     super::signal(child.id(), "-TERM");
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(17));
-    // When weir is killed all ends, whatever the command does about signals.
+    // When weir is killed, all processes end, whatever signals the command handles.
     let folder = Folder::new();
     let (mut child, envoy) = super::lasting(&folder, &["--isolate"], "trap '' TERM HUP;");
     let stage = super::children(child.id()).into_iter().find(|pid| *pid != envoy).unwrap();

@@ -1,4 +1,4 @@
-//! `--setup`: the whole internet for it, the policy for the command, and nothing of the first in the second.
+//! `--setup`: the setup has the whole internet, the command has the policy, and nothing of the setup's access remains.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use super::{Folder, Origin, Ran, is_running, left_over, run, shell, status, wait
 const OFF: &str = r#"{"internet_access": "off"}"#;
 
 fn ways() -> [&'static [&'static str]; 2] {
-    // Where a kernel has no namespaces the tests of `isolate` say so.
+    // If the kernel has no namespaces, the tests of `isolate` report it.
     [&[], &["--isolate"]]
 }
 
@@ -78,7 +78,7 @@ fn no_process_of_the_setup_lives_on() {
     }
 }
 
-/// A client that opens a connection through the setup's proxy and would go on using it.
+/// A client that opens a connection through the setup's proxy and tries to keep using it.
 #[test]
 fn no_connection_or_tunnel_of_the_setup_lives_on() {
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! With a terminal, as a person has it: `script` of util-linux gives one.
+//! `weir run` in a terminal, which `script` of util-linux provides.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -7,14 +7,14 @@ use std::thread;
 
 use super::{Folder, run, wait_for};
 
-/// A program in a terminal, and all that it showed.
+/// A program in a terminal, and its output so far.
 struct Terminal {
     child: Child,
     shown: Arc<Mutex<String>>,
 }
 
 impl Terminal {
-    /// None where there is no `script`.
+    /// `None` if there is no `script`.
     fn start(line: &str, environment: &Command) -> Option<Terminal> {
         let mut command = Command::new("script");
         command.args(["-q", "-e", "-f", "-c", line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -116,7 +116,7 @@ fn ctrl_c_is_the_commands() {
         terminal.write("\x03");
         assert_eq!(terminal.code(), Some(130), "{way:?}");
 
-        // One that catches it goes on.
+        // A command that catches it continues.
         let mut command = run(&folder, "{}", way);
         command.args([
             "--",
@@ -155,7 +155,7 @@ fn ctrl_z_and_fg_work_as_for_any_job() {
         shell.shows("read line");
         shell.write("hello\n");
         shell.shows("got hello");
-        // And once more, by the background.
+        // And once more, in the background.
         shell.forget();
         shell.write("\x1a");
         shell.shows("Stopped");

@@ -50,7 +50,7 @@ fn start(isolated: &Isolated, stage: &mut UnixStream) -> u8 {
     let started = match command.spawn() {
         Ok(started) => started,
         Err(error) => {
-            mistake(format_args!("{}: {error}", name.display()));
+            mistake(format_args!("cannot run {}: {error}", name.display()));
             return child::code_of(&error);
         }
     };

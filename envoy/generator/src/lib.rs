@@ -1,62 +1,47 @@
 //! Makes the configurations in `envoy/` that people copy from the parts in `envoy/parts/`.
 //!
-//! `cargo run -p weir-configs` writes them, `cargo run -p weir-configs -- --check` only compares, as does `cargo test`.
-//! This is a tool of the repository: nothing that runs in production depends on it.
+//! `examples/configs.rs` is the tool that writes or compares them, and `cargo test` compares. Nothing that runs in
+//! production depends on this crate. It has no binary, since `cargo run` alone has to mean `weir`.
 
 mod parts;
 mod ranges;
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::{env, fs};
 
-use parts::{Error, Made};
+pub use parts::Error;
+use parts::Made;
 
-const REPAIR: &str = "change envoy/parts/ and run `just configs` (cargo run -p weir-configs)";
-
-fn main() -> ExitCode {
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => write(),
-        ["--check"] => differences(),
-        _ => {
-            eprintln!("usage: weir-configs [--check]");
-            return ExitCode::from(2);
-        }
-    };
-    match result {
-        Ok(differences) if differences.is_empty() => ExitCode::SUCCESS,
-        Ok(differences) => {
-            eprintln!("{}\n{REPAIR}", differences.join("\n"));
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
+/// What to do about a difference.
+pub const REPAIR: &str = "change envoy/parts/ and run `just configs` (cargo run -p weir-configs --example configs)";
 
 /// `envoy/`.
 fn envoy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Writes what differs, and says which files these were.
-fn write() -> Result<Vec<String>, Error> {
+/// Writes what differs, and returns which files these were.
+///
+/// # Errors
+/// A part has a mistake, or a file cannot be written.
+pub fn write() -> Result<Vec<PathBuf>, Error> {
+    let mut written = Vec::new();
     for Made { path, text } in parts::make(&envoy().join("parts"))? {
         let full = envoy().join(&path);
         if fs::read_to_string(&full).is_ok_and(|old| old == text) {
             continue;
         }
         fs::write(&full, text).map_err(|error| Error::File { path: full, error })?;
-        println!("envoy/{}", path.display());
+        written.push(path);
     }
-    Ok(Vec::new())
+    Ok(written)
 }
 
 /// Where files differ from what the parts make of them.
-fn differences() -> Result<Vec<String>, Error> {
+///
+/// # Errors
+/// A part has a mistake, or a file cannot be read.
+pub fn differences() -> Result<Vec<String>, Error> {
     let mut differences = Vec::new();
     for Made { path, text } in parts::make(&envoy().join("parts"))? {
         let full = envoy().join(&path);

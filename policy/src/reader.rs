@@ -1,5 +1,7 @@
 //! Reads the values of a policy document and remembers every mistake with its place.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Mistake, Problem};
 use crate::json::Json;
 use crate::place::Place;
@@ -44,9 +46,12 @@ impl Reader {
         expected: &'static str,
     ) -> Option<Fields<'n>> {
         let Json::Object(fields) = value else { return self.wrong_type(place, value, expected) };
-        for (index, (name, _)) in fields.iter().enumerate() {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (name, _) in fields {
             let place = place.field(name);
-            let occurrence = fields.iter().take(index).filter(|(earlier, _)| earlier == name).count();
+            let count = counts.entry(name).or_default();
+            let occurrence = *count;
+            *count += 1;
             if !accepted.contains(&name.as_str()) {
                 let suggestion = nearest(name, accepted);
                 self.refuse_occurrence(&place, occurrence, Problem::UnknownField { suggestion, accepted });

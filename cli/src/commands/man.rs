@@ -1,10 +1,13 @@
 //! `weir man`: the manual pages.
+//!
+//! A page takes the place of what has its name, and is never written through a link: what a link leads to is another's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
-use clap_mangen::{Man as Page, generate_to};
+use clap_mangen::Man as Page;
+use weir_envoy::replace;
 
 use crate::console::exit::Exit;
 use crate::console::output;
@@ -47,7 +50,19 @@ impl Man {
 }
 
 fn write(folder: &Path, command: Command) -> Result<(), String> {
-    let failed = |error| format!("cannot write to {}: {error}", folder.display());
-    fs::create_dir_all(folder).map_err(failed)?;
-    generate_to(command, folder).map_err(failed)
+    fs::create_dir_all(folder).map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
+    let mut command = command.disable_help_subcommand(true);
+    command.build();
+    write_pages(folder, &command)
+}
+
+fn write_pages(folder: &Path, command: &Command) -> Result<(), String> {
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        write_pages(folder, command)?;
+    }
+    let page = Page::new(command.clone());
+    let path = folder.join(page.get_filename());
+    let mut text = Vec::new();
+    page.render(&mut text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    replace(&path, &text).map_err(|error| error.to_string())
 }

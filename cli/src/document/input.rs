@@ -3,6 +3,7 @@
 //! The plugin reads JSON alone: what is put in force is the JSON that [`Document::json`] holds. Places of mistakes are
 //! those of the file as it was written.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -140,9 +141,10 @@ impl Input {
         }
         let places = yaml.tree.as_ref().map(Places::of).unwrap_or_default();
         // What is said of a value that could not be read is about the `null` in its place.
+        let spoilt: HashSet<&str> = yaml.faults.iter().map(|fault| fault.place.as_str()).collect();
         let is_hidden = |fault: &Fault| {
-            let below = |spoilt: &Fault| fault.place.strip_prefix(spoilt.place.as_str());
-            yaml.faults.iter().filter_map(below).any(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            let ends = fault.place.match_indices(['.', '[']).map(|(at, _)| at).chain([fault.place.len()]);
+            ends.filter_map(|end| fault.place.get(..end)).any(|above| spoilt.contains(above))
         };
         let found = read.err().map(|mistakes| located(&mistakes, &places, None)).unwrap_or_default();
         let found = found.into_iter().filter(|fault| !is_hidden(fault)).collect();

@@ -65,4 +65,12 @@ fn there_is_a_page_for_each_command() {
     assert!(pages.join("weir.1").exists() && pages.join("weir-ca-init.1").exists());
     assert!(!pages.join("weir-isolated.1").exists());
     assert_eq!(run(&["man", "--output", "/proc/weir"], "").code, Some(1));
+    // A link in the folder is replaced, and what it leads to stays as it is.
+    let theirs = folder.0.join("theirs");
+    fs::write(&theirs, "theirs").unwrap();
+    fs::remove_file(pages.join("weir.1")).unwrap();
+    std::os::unix::fs::symlink(&theirs, pages.join("weir.1")).unwrap();
+    assert_eq!(run(&["man", "--output", pages.to_str().unwrap()], "").code, Some(0));
+    assert!(fs::symlink_metadata(pages.join("weir.1")).unwrap().is_file());
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
 }

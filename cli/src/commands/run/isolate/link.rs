@@ -1,10 +1,13 @@
 //! The socket between two of the processes: a descriptor and bytes, nothing else.
 
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,9 @@ use rustix::net::{
 
 use super::arguments::{Isolated, Role};
 use super::bridge::Bridge;
+
+/// How the name of the private folder of an Envoy begins.
+const FOLDER: &str = "weir-envoy-";
 
 /// This process's end of the socket to the stage.
 pub(crate) struct Link(UnixStream);
@@ -41,16 +47,38 @@ pub(crate) fn command(command: &[OsString], proxy: SocketAddr, hide: &[PathBuf])
 
 /// The private folders of other Envoys of this user: who can write one's policy could meet there with its command.
 fn others(ours: &[PathBuf]) -> Vec<PathBuf> {
-    let Some(parent) = ours.first().and_then(|folder| folder.parent()) else { return Vec::new() };
     let is_ours = |path: &Path| ours.iter().any(|folder| folder.starts_with(path));
-    let folders = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    folders
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("weir-envoy-"))
+    let bases = ours.first().and_then(|folder| folder.parent()).map(Path::to_owned).into_iter().chain(other_bases());
+    let bases: BTreeSet<PathBuf> = bases.filter_map(|base| base.canonicalize().ok()).collect();
+    let entries = bases.into_iter().filter_map(|base| std::fs::read_dir(base).ok()).flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(FOLDER))
         // Anybody may put a link there, and what it leads to would be hidden.
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .filter(|path| !is_ours(path))
         .collect()
+}
+
+/// Where other Envoys of this user have their private folders: each was started with its own TMPDIR, and is told of its
+/// folder in its command line.
+fn other_bases() -> Vec<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let mut bases = vec![std::env::temp_dir(), PathBuf::from("/tmp")];
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if !process.metadata().is_ok_and(|data| data.uid() == user) {
+            continue;
+        }
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        for argument in line.split(|&byte| byte == 0) {
+            let folder = Path::new(OsStr::from_bytes(argument)).parent();
+            let is_private = |folder: &&Path| {
+                folder.is_absolute() && folder.file_name().is_some_and(|it| it.to_string_lossy().starts_with(FOLDER))
+            };
+            bases.extend(folder.filter(is_private).and_then(Path::parent).map(Path::to_owned));
+        }
+    }
+    bases
 }
 
 /// This program again, in another role and with `channel` open.
@@ -105,4 +133,31 @@ fn receive(channel: &UnixStream) -> io::Result<Option<OwnedFd>> {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    /// The folder of temporary files of one run need not be that of another.
+    #[test]
+    fn an_envoy_with_another_tmpdir_is_found() {
+        let base = tempfile::tempdir().unwrap();
+        let base = base.path().canonicalize().unwrap();
+        let [envoy, secret] = ["weir-envoy-one", "weir-envoy-two"].map(|name| base.join(name));
+        std::fs::create_dir(&envoy).unwrap();
+        std::fs::create_dir(&secret).unwrap();
+        let mut stand_in = Command::new("sh");
+        stand_in.args(["-c", "echo; read line"]).arg(envoy.join("envoy.json"));
+        let mut stand_in = stand_in.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Its command line can be read a little after it was started.
+        io::Read::read_exact(stand_in.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let found = others(&[]);
+        let without_ours = others(std::slice::from_ref(&secret));
+        drop(stand_in.stdin.take());
+        stand_in.wait().unwrap();
+        assert!(found.contains(&envoy) && found.contains(&secret), "{found:?}");
+        assert!(without_ours.contains(&envoy) && !without_ours.contains(&secret), "{without_ours:?}");
+    }
 }

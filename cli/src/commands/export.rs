@@ -88,6 +88,8 @@ impl Export {
         match fs::read(path) {
             Ok(found) if found == bytes => return Ok(true),
             Ok(_) if !self.force => return Ok(false),
+            // One that cannot be read may differ.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !self.force => return Ok(false),
             _ => {}
         }
         write(path, bytes)?;

@@ -17,7 +17,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
 use crate::error::{Error, Result};
-use crate::files::{self, CERTIFICATE_FILE, KEY_FILE, Locked};
+use crate::files::{self, Locked};
+use crate::folder::{CERTIFICATE_FILE, KEY_FILE};
 use crate::names::HostName;
 use crate::serial::serial;
 

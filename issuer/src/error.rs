@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::KEY_FILE;
+use crate::folder::KEY_FILE;
 use crate::names::NameError;
 
 /// Any error of the issuer.

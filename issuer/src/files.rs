@@ -3,32 +3,19 @@
 //! They must never be visible half written, never be readable by other users even briefly, and never be replaced
 //! without `--force`.
 
-use std::env;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Error, Result};
-
-/// The certificate that clients have to trust.
-pub const CERTIFICATE_FILE: &str = "ca.pem";
-/// Its private key.
-pub const KEY_FILE: &str = "ca-key.pem";
+use crate::folder::{CERTIFICATE_FILE, KEY_FILE};
 
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
 const PUBLIC_FILE: u32 = 0o644;
 /// More than any certificate or key.
 const LARGEST: u64 = 1 << 20;
-
-/// The default folder of the CA: `$XDG_DATA_HOME/weir/ca`, or else `~/.local/share/weir/ca`. `None` if neither variable
-/// is set.
-pub fn default_folder() -> Option<PathBuf> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))?;
-    Some(data.join("weir/ca"))
-}
 
 /// The CA's folder, created if necessary, and locked against other processes that would write to it concurrently.
 pub(crate) struct Locked<'a> {

@@ -25,6 +25,7 @@ mod ca;
 mod cache;
 mod error;
 mod files;
+mod folder;
 mod leaf;
 mod message;
 mod names;
@@ -43,7 +44,7 @@ use tokio::sync::oneshot;
 
 pub use ca::{CertificateAuthority, Options};
 pub use error::{Error, Result};
-pub use files::{CERTIFICATE_FILE, KEY_FILE, default_folder};
+pub use folder::{CERTIFICATE_FILE, KEY_FILE, default_folder};
 pub use leaf::Leaf;
 pub use names::{HostName, NameError};
 pub use settings::Settings;

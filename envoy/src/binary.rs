@@ -7,7 +7,7 @@
 //!
 //! An Envoy on the PATH need not be the pinned version: any version from 1.39 on is used, with a notice when it is not
 //! 1.40; an older one is skipped because it lacks `resolved_address_filter`. `WEIR_ENVOY_VERSION` requires exactly one
-//! of [`RELEASES`]. `WEIR_ENVOY` is used whatever its version is.
+//! of `RELEASES`. `WEIR_ENVOY` is used whatever its version is.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ impl Binary {
     /// Finds or fetches an Envoy in the order above. Reports on standard error what takes time or may surprise.
     ///
     /// # Errors
-    /// `WEIR_ENVOY` cannot be run, `WEIR_ENVOY_VERSION` is not one of [`crate::release::RELEASES`], or there is no Envoy and none can
-    /// be fetched; the message says what to do.
+    /// `WEIR_ENVOY` cannot be run, `WEIR_ENVOY_VERSION` is not one of [`crate::release::RELEASES`], or there is no Envoy
+    /// and none can be fetched; the message says what to do.
     pub fn find() -> Result<Self> {
         if let Some(path) = env::var_os("WEIR_ENVOY").filter(|path| !path.is_empty()) {
             return Self::named(Path::new(&path)).map_err(|error| match error {

@@ -13,7 +13,6 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 
-const PREFIX: &str = "weir-envoy-";
 const LOCK: &str = "in-use";
 /// A process may still be about to lock a folder this young.
 const YOUNG: Duration = Duration::from_mins(1);
@@ -25,6 +24,9 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// How the name of every such folder begins.
+    pub const PREFIX: &str = "weir-envoy-";
+
     /// In `base`, or else in the system's folder for temporary files.
     ///
     /// # Errors
@@ -36,7 +38,7 @@ impl Folder {
         // Envoy, which has a current folder of its own, is told of paths in here.
         let base = std::path::absolute(&base).map_err(|e| Error::file("finding", &base, e))?;
         let folder = tempfile::Builder::new()
-            .prefix(PREFIX)
+            .prefix(Folder::PREFIX)
             .tempdir_in(&base)
             .map_err(|e| Error::file("creating a folder in", &base, e))?;
         let owner = fs::metadata(folder.path()).map_err(|e| Error::file("reading", folder.path(), e))?.uid();
@@ -55,7 +57,7 @@ impl Folder {
 
 fn remove_left_over(base: &Path, owner: u32, young: Duration) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        if !entry.file_name().to_string_lossy().starts_with(Folder::PREFIX) {
             continue;
         }
         // Of the entry itself: a link leads elsewhere.

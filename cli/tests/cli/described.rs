@@ -2,25 +2,7 @@
 
 use std::fs;
 
-use super::{Folder, run};
-
-const COMMANDS: [&str; 15] = [
-    "demo",
-    "init",
-    "check",
-    "explain",
-    "up",
-    "run",
-    "export",
-    "build",
-    "filter",
-    "package",
-    "ca",
-    "issuer",
-    "schema",
-    "completions",
-    "man",
-];
+use super::{COMMANDS, Folder, run};
 
 #[test]
 fn the_schema_is_printed_or_written() {

@@ -27,6 +27,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// Every command that is not hidden.
+const COMMANDS: [&str; 15] = [
+    "demo",
+    "init",
+    "check",
+    "explain",
+    "up",
+    "run",
+    "export",
+    "build",
+    "filter",
+    "package",
+    "ca",
+    "issuer",
+    "schema",
+    "completions",
+    "man",
+];
+
 /// The binary, without colour and without a developer's environment. It also resets ignored signals, which children
 /// inherit: `nohup` ignores one, a shell's `&` two more.
 fn weir() -> Command {

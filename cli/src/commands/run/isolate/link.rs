@@ -16,12 +16,10 @@ use std::process::Command;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
+use weir_envoy::Folder;
 
 use super::arguments::{Isolated, Role};
 use super::bridge::Bridge;
-
-/// How the name of the private folder of an Envoy begins.
-const FOLDER: &str = "weir-envoy-";
 
 /// This process's end of the socket to the stage.
 pub(crate) struct Link(UnixStream);
@@ -52,7 +50,7 @@ fn others(ours: &[PathBuf]) -> Vec<PathBuf> {
     let bases: BTreeSet<PathBuf> = bases.filter_map(|base| base.canonicalize().ok()).collect();
     let entries = bases.into_iter().filter_map(|base| std::fs::read_dir(base).ok()).flatten().flatten();
     entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(FOLDER))
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(Folder::PREFIX))
         // Anybody may put a link there, and what it leads to would be hidden.
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
@@ -73,7 +71,8 @@ fn other_bases() -> Vec<PathBuf> {
         for argument in line.split(|&byte| byte == 0) {
             let folder = Path::new(OsStr::from_bytes(argument)).parent();
             let is_private = |folder: &&Path| {
-                folder.is_absolute() && folder.file_name().is_some_and(|it| it.to_string_lossy().starts_with(FOLDER))
+                folder.is_absolute()
+                    && folder.file_name().is_some_and(|it| it.to_string_lossy().starts_with(Folder::PREFIX))
             };
             bases.extend(folder.filter(is_private).and_then(Path::parent).map(Path::to_owned));
         }
